@@ -1,0 +1,180 @@
+"""Sessions, and the moments at which their prices become official.
+
+All moments are int nanoseconds since the epoch, UTC. Three closes matter and differ:
+
+====================  ======================================  ======================
+what                  ordinary session                        early close
+====================  ======================================  ======================
+SPX (`close_ts`)      16:00 New York                          13:00
+VIX (`vix_close_ts`)  16:15                                   13:15
+VX (`vx_settle_ts`)   16:00 from 2020-10-26, 16:15 before     13:00, 13:15 before
+====================  ======================================  ======================
+"""
+
+import warnings
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cache
+from typing import NoReturn
+
+import exchange_calendars
+import pandas as pd
+
+FIRST_DAY = date(1990, 1, 1)
+LAST_DAY = date(2035, 12, 31)
+"""Later holidays follow today's rules; closures not yet announced are not in it."""
+
+VIX_CLOSE_AFTER_NS = 15 * 60 * 1_000_000_000
+"""SPX options, and so the VIX, close 15 minutes after the SPX."""
+
+VX_SETTLE_AT_CLOSE_FROM = date(2020, 10, 26)
+"""CFE moved the daily settlement of VX from 15:15 to 15:00 Chicago time for this trade date."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """A calendar flattened to sorted columns; the i-th entries of the five session columns belong together."""
+
+    sessions: tuple[date, ...]
+    index: dict[date, int]
+    opens: tuple[int, ...]
+    closes: tuple[int, ...]
+    vix_closes: tuple[int, ...]
+    vx_settles: tuple[int, ...]
+    days: tuple[date, ...]
+    midnights: tuple[int, ...]  # local midnight of each day, and one more at the end
+
+
+@cache
+def _tables(name: str) -> _Tables:
+    # Building takes a second and never changes, so it is done once a process and shared.
+    try:
+        # The library uses a pandas call that newer pandas deprecates; the caller can do nothing about it.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            calendar = exchange_calendars.get_calendar(name, start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
+    except exchange_calendars.errors.InvalidCalendarName as error:
+        raise ValueError(f"no exchange calendar is called {name!r}") from error
+    sessions = tuple(stamp.date() for stamp in calendar.sessions)
+    opens = _nanoseconds(pd.DatetimeIndex(calendar.opens))
+    closes = _nanoseconds(pd.DatetimeIndex(calendar.closes))
+    vix_closes = tuple(close + VIX_CLOSE_AFTER_NS for close in closes)
+    days = tuple(FIRST_DAY + timedelta(days=i) for i in range((LAST_DAY - FIRST_DAY).days + 1))
+    return _Tables(
+        sessions=sessions,
+        index={session: i for i, session in enumerate(sessions)},
+        opens=opens,
+        closes=closes,
+        vix_closes=vix_closes,
+        vx_settles=tuple(
+            close if session >= VX_SETTLE_AT_CLOSE_FROM else vix_close
+            for session, close, vix_close in zip(sessions, closes, vix_closes, strict=True)
+        ),
+        days=days,
+        midnights=tuple(
+            int(datetime(day.year, day.month, day.day, tzinfo=calendar.tz).timestamp()) * 1_000_000_000
+            for day in (*days, LAST_DAY + timedelta(days=1))
+        ),
+    )
+
+
+def _nanoseconds(moments: pd.DatetimeIndex) -> tuple[int, ...]:
+    # as_unit: the resolution of the source is not promised to be nanoseconds.
+    return tuple(moments.as_unit("ns").asi8.tolist())
+
+
+class SessionCalendar:
+    """Trading sessions of an exchange from 1990 to 2035, early closes and daylight saving included.
+
+    Sessions are those of the NYSE (and Cboe Options), not of CFE: on the few days when only the futures traded
+    (2015-04-03, 2018-12-05, 2025-01-09) there is no official SPX close, so these days belong to the next session.
+
+    Every method raises ValueError, naming what was asked and the range, outside 1990-01-01 to 2035-12-31. Instances are
+    cheap: all of one name share the same precomputed tables.
+    """
+
+    __slots__ = ("_name", "_tables")
+
+    def __init__(self, name: str = "XNYS") -> None:
+        self._name = name
+        self._tables = _tables(name)
+
+    def _outside(self, asked: object) -> NoReturn:
+        raise ValueError(f"{asked} is outside the {self._name} calendar, which covers {FIRST_DAY} to {LAST_DAY}")
+
+    def _check(self, d: date) -> None:
+        if not FIRST_DAY <= d <= LAST_DAY:
+            self._outside(d)
+
+    def _index(self, d: date) -> int:
+        i = self._tables.index.get(d)
+        if i is None:
+            self._check(d)
+            raise ValueError(f"{d} is not a session of {self._name}")
+        return i
+
+    def is_session(self, d: date) -> bool:
+        """Whether `d` is a trading session."""
+        if d in self._tables.index:
+            return True
+        self._check(d)
+        return False
+
+    def sessions(self, first: date, last: date) -> list[date]:
+        """The sessions from `first` to `last`, both included."""
+        self._check(first)
+        self._check(last)
+        sessions = self._tables.sessions
+        return list(sessions[bisect_left(sessions, first) : bisect_right(sessions, last)])
+
+    def next_session(self, d: date) -> date:
+        """The first session strictly after `d`, which need not be a session."""
+        self._check(d)
+        sessions = self._tables.sessions
+        i = bisect_right(sessions, d)
+        if i == len(sessions):
+            self._outside(f"the session after {d}")
+        return sessions[i]
+
+    def previous_session(self, d: date) -> date:
+        """The last session strictly before `d`, which need not be a session."""
+        self._check(d)
+        sessions = self._tables.sessions
+        i = bisect_left(sessions, d)
+        if i == 0:
+            self._outside(f"the session before {d}")
+        return sessions[i - 1]
+
+    def open_ts(self, d: date) -> int:
+        """The regular open (9:30) of session `d`. ValueError when `d` is not a session, as for the three closes."""
+        return self._tables.opens[self._index(d)]
+
+    def close_ts(self, d: date) -> int:
+        """The SPX close: 16:00, or the time of an early close (13:00)."""
+        return self._tables.closes[self._index(d)]
+
+    def vix_close_ts(self, d: date) -> int:
+        """The official VIX close, 15 minutes after the SPX close."""
+        return self._tables.vix_closes[self._index(d)]
+
+    def vx_settle_ts(self, d: date) -> int:
+        """The daily settlement of VX: at the SPX close from 2020-10-26 on, before that 15 minutes later."""
+        return self._tables.vx_settles[self._index(d)]
+
+    def local_date(self, ts_ns: int) -> date:
+        """The date on the exchange's wall calendar (America/New_York) at a moment."""
+        i = bisect_right(self._tables.midnights, ts_ns)
+        if not 0 < i < len(self._tables.midnights):
+            self._outside(f"the moment {ts_ns} ns")
+        return self._tables.days[i - 1]
+
+    def session_of(self, ts_ns: int) -> date:
+        """The session a moment belongs to: the first one whose VIX close is at or after it.
+
+        So a session runs from just after the previous VIX close up to and including its own.
+        """
+        i = bisect_left(self._tables.vix_closes, ts_ns)
+        if i == len(self._tables.vix_closes) or ts_ns < self._tables.midnights[0]:
+            self._outside(f"the moment {ts_ns} ns")
+        return self._tables.sessions[i]

@@ -1,0 +1,160 @@
+"""The seam between a processor and a log: four calls, and what a restart needs.
+
+``poll`` reads, ``send`` and ``commit`` write outputs and positions as one transaction, ``end`` leaves. All three logs
+(memory, SQLite, Kafka) behave alike; one conformance suite holds them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A committed record as read from a log. ``timestamp`` is the log's own, in nanoseconds since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    def header(self, name: str) -> bytes | None:
+        """The first header of that name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """A record to write. ``partition`` None: by the key (murmur2, as every Kafka client). ``urgent``: commit now."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who reads and writes: one processor of one deployment, or one instance of it.
+
+    Attributes:
+        group: consumer group, the same for all instances of a processor; positions are kept under it.
+        instance: name of this instance, stable across restarts, unique in the group. The same instance started again
+            takes over from its predecessor at once and fences it.
+        inputs: topics read together. They have the same number of partitions and one member gets the same ones of all.
+    """
+
+    group: str
+    instance: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What a poll brought.
+
+    Attributes:
+        partitions: partition numbers that this member owns now, of every input topic.
+        generation: changes whenever the assignment was given anew, even when the partitions stayed the same;
+            uncommitted work of an older generation must be dropped.
+        records: new records in offset order for each topic and partition, only of owned partitions.
+    """
+
+    partitions: frozenset[int]
+    generation: int
+    records: Mapping[TopicPartition, Sequence[Record]] = field(default_factory=dict)
+
+
+class Log(Protocol):
+    """One member's view of a log. Not thread safe: one thread uses it.
+
+    Reading starts, for each partition newly owned, at the position that :meth:`seek` sets (the loop always seeks after
+    an assignment, to the committed position or else to the oldest record). Only committed records are ever returned.
+    """
+
+    def poll(self, timeout: float) -> Poll:
+        """Records since the last poll, waiting up to ``timeout`` seconds for the first; empty when there are none."""
+
+    def send(self, out: Out) -> None:
+        """Add ``out`` to the open transaction, opening one when there is none. It is invisible until :meth:`commit`."""
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Commit all that was sent and the positions (next offset to read) as one, or nothing.
+
+        Raises Rebalanced when partitions moved away (the transaction is aborted and the member may go on), Fenced when
+        another member took this one's place, DeadlineExceeded when no answer came in time.
+        """
+
+    def end(self) -> None:
+        """Leave: abort what is open, give partitions back, close. Safe to call twice."""
+
+    # What a restart needs
+
+    def committed(self, tp: TopicPartition) -> int | None:
+        """The group's committed position, or None when it never committed one."""
+
+    def beginning(self, tp: TopicPartition) -> int:
+        """Offset of the oldest record still kept (or of the next one, when it is empty)."""
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        """Read ``tp`` from ``offset`` on. ``tp`` must be owned."""
+
+    def pause(self, tps: Iterable[TopicPartition]) -> None:
+        """Stop returning records of these partitions until :meth:`resume`."""
+
+    def resume(self, tps: Iterable[TopicPartition]) -> None:
+        """Return records of these partitions again."""
+
+    def caught_up(self, tp: TopicPartition) -> bool:
+        """True when every record committed so far to ``tp`` has been returned by :meth:`poll`."""
+
+    def read(self, tp: TopicPartition) -> Iterator[Record]:
+        """Every record committed to ``tp`` up to now, oldest first, whoever owns it: what a changelog is restored from.
+
+        It must be complete even while another member's transaction is open (it waits for that to end, up to the
+        deadline), and on a compacted topic it may leave out records that a later one of the same key replaces.
+        """
+
+    def lag(self, tp: TopicPartition) -> int | None:
+        """Records not yet returned by :meth:`poll`, transaction markers included; None when unknown. Must not block."""
+
+
+class Cluster(Protocol):
+    """Topics of a log as a whole: to create, describe, write and read them outside of any processor."""
+
+    def topics(self) -> dict[str, int]:
+        """Topic names and their partition counts."""
+
+    def create(self, topics: Mapping[str, int], *, compacted: frozenset[str] = frozenset()) -> None:
+        """Create the topics that are missing with that many partitions. Never changes one that exists."""
+
+    def publish(self, outs: Iterable[Out], *, producer: str = "feed") -> None:
+        """Append ``outs`` durably and atomically. ``producer`` names the writer (a transactional id on Kafka)."""
+
+    def read(self, tp: TopicPartition, start: int = 0) -> Iterator[Record]:
+        """Committed records of ``tp`` from ``start`` on, up to now."""
+
+    def end_offset(self, tp: TopicPartition) -> int:
+        """The next offset to be written."""
+
+    def member(self, member: Member) -> Log:
+        """Join as ``member``."""
+
+    def close(self) -> None:
+        """Close every connection of this object; members end themselves."""

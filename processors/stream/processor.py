@@ -1,0 +1,94 @@
+"""What a processor is to the stream: inputs, outputs, and one task a partition that turns segments into outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.stream.log import Out, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input topic.
+
+    ``max_idle``: seconds to wait for this topic when it has nothing to read and another input has (as Kafka Streams'
+    ``max.task.idle.ms``). 0 waits only until everything already in the log has been read.
+    """
+
+    topic: str
+    max_idle: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A record's content.
+
+    Attributes:
+        times: event time of each row, int64 ns, shape (n,). A row that is refused has 0: it never moves time.
+        body: what the task receives; indexable by row for a block, the message itself for a single.
+    """
+
+    times: NDArray[np.int64]
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Rows ``start`` to ``stop`` of one record, in their place in the order of all inputs.
+
+    ``keys`` are the merge keys of these rows, int64 ns, never falling: the largest event time that this input had
+    reached at each row.
+    """
+
+    record: Record
+    body: Any
+    start: int
+    stop: int
+    keys: NDArray[np.int64]
+
+
+class Task(Protocol):
+    """One partition of a processor: state and the pure step over it."""
+
+    def process(self, segments: Sequence[Segment]) -> list[Out]:
+        """Apply the segments in order and return what they cause, in order. No clock, no I/O."""
+
+    def snapshot(self) -> Mapping[bytes, bytes | None]:
+        """State of every key that changed since the last call, as versioned bytes; None removes the key."""
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take back one key's state. Raises ValueError for a version that it does not know."""
+
+    def gauges(self) -> Mapping[str, Mapping[tuple[str, ...], float]]:
+        """Current values for the metrics page: metric name to label values to value. Empty when there are none."""
+
+
+class Processor(Protocol):
+    """A processor: a consumer group that keeps one task a partition."""
+
+    @property
+    def name(self) -> str:
+        """Short name: ``market``, ``hedge``, ``alerts``. Group and changelog are named after it."""
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """Input topics; of rows with equal keys those of the earlier topic come first."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Topics it writes, without changelog and dead letters."""
+
+    def decode(self, record: Record) -> Decoded:
+        """A record's content. Raises :class:`topics.dead_letter.Refused` for one that cannot be used at all."""
+
+    def task(self, partition: int) -> Task:
+        """A task with no history."""
+
+
+#: Counts something for the metrics page: name, amount, label values.
+Count = Callable[..., None]

@@ -1,0 +1,184 @@
+"""``hedge.calibrations``: every table and threshold of the strategy in one document, cited by digest in every event.
+
+The defaults are readings of the methodology, each a choice and none of them fitted out of sample; ``docs/readings.md``
+says what each one rests on.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from topics.message import LAYERS, STATES, Digest, Layer, Message, Name, Number, Record, State, digest
+
+ScoreName = Literal["vix", "ratio", "rv21", "vvix"]
+Sleeve = Literal["L1", "L2", "L3", "TT"]
+Policy = Literal["steward", "promoter"]
+Curve = tuple[Number, Number, Number, Number, Number]
+Weights = dict[Layer, Number]
+
+
+class ScoreFeature(Record):
+    """A feature of the core score: its weight and the values that score 0, 25, 50, 75 and 100 points."""
+
+    weight: Number = Field(gt=0, le=1, description="share of the core score before renormalising")
+    anchors: Curve = Field(description="values at 0, 25, 50, 75, 100 points, rising; linear between, clamped outside")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(a >= b for a, b in pairwise(self.anchors)):
+            raise ValueError(f"anchors {self.anchors} must rise")
+        return self
+
+
+class Floors(Record):
+    """Conditions that lift the state whatever the score. Levels in vol points; ratio is VIX/VIX3M; change a fraction."""
+
+    high_vix: Number = Field(default=30.0, description="high when VIX is at or above")
+    high_ratio_vix: Number = Field(default=20.0, description="high when VIX is at or above this and ...")
+    high_ratio: Number = Field(default=1.10, description="... VIX/VIX3M at or above this")
+    high_jump_vix: Number = Field(default=25.0, description="high when VIX is at or above this and ...")
+    high_jump: Number = Field(default=0.40, description="... its change on one day at or above this")
+    elevated_vix: Number = Field(default=22.0, description="elevated when VIX is at or above")
+    elevated_ratio_vix: Number = Field(default=18.0, description="elevated when VIX is at or above this and ...")
+    elevated_ratio: Number = Field(default=1.00, description="... VIX/VIX3M at or above this")
+    elevated_inversion: bool = Field(
+        default=False, description="elevated also when VX1 is above VX2 and VIX at or above elevated_ratio_vix"
+    )
+    moderate_vix: Number = Field(default=17.0, description="moderate when VIX is at or above")
+
+
+class RegimeRules(Record):
+    """From signals to state."""
+
+    score: dict[ScoreName, ScoreFeature] = Field(
+        default_factory=lambda: dict[ScoreName, ScoreFeature](
+            vix=ScoreFeature(weight=0.45, anchors=(10, 15, 20, 30, 45)),
+            ratio=ScoreFeature(weight=0.25, anchors=(0.80, 0.88, 0.95, 1.05, 1.20)),
+            rv21=ScoreFeature(weight=0.20, anchors=(6, 10, 16, 25, 40)),
+            vvix=ScoreFeature(weight=0.10, anchors=(75, 85, 100, 120, 150)),
+        ),
+        description="features of the core score",
+    )
+    cuts: tuple[Number, Number, Number] = Field(
+        default=(27.5, 47.5, 70.0), description="scores from which the state is moderate, elevated, high"
+    )
+    margin: Number = Field(default=4.0, ge=0, description="score points a change must clear a cut by")
+    dwell: int = Field(default=3, ge=1, description="committed sessions in a row before one step down")
+    floors: Floors = Field(default_factory=Floors, description="conditions that lift the state")
+    cap_vix: Number = Field(default=13.0, description="below this VIX the state is capped")
+    cap_ratio: Number = Field(default=0.95, description="capped at low below this VIX/VIX3M or without it, else moderate")
+    fast_path_seconds: int = Field(
+        default=60, ge=1, description="event time a floor must hold, on fresh VIX quotes, before it acts intraday"
+    )
+    max_age_session_seconds: int = Field(default=900, ge=1, description="oldest usable quote within a session")
+    max_age_seconds: int = Field(default=4 * 86_400, ge=1, description="oldest usable quote outside sessions")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if "vix" not in self.score:
+            raise ValueError("the score needs the feature vix")
+        total = sum(part.weight for part in self.score.values())
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the weights of the score sum to {total:g}; they must sum to 1")
+        if any(a >= b for a, b in pairwise(self.cuts)):
+            raise ValueError(f"cuts {self.cuts} must rise")
+        return self
+
+
+class LayerWindow(Record):
+    """Calendar days to expiry in which a layer opens, and its tenor target."""
+
+    dte_min: int = Field(ge=0, description="fewest days to expiry")
+    dte_max: int | None = Field(default=None, description="most days to expiry; absent: no upper end")
+    dte_target: int = Field(ge=0, description="tenor aimed at")
+
+
+class Posture(Record):
+    """Limits and pace of a policy (steward or promoter)."""
+
+    pace: Number = Field(gt=0, le=1, description="share of the gap beyond the band that is traded per session")
+    reserve_min: Number = Field(ge=0, le=1, description="least reserve, fraction of H")
+    reserve_min_low: Number = Field(ge=0, le=1, description="least reserve in `low`, fraction of H")
+    theta_max: Number = Field(ge=0, le=1, description="most Temporal Theta by maximum loss, fraction of H")
+
+
+def _weights(*values: float) -> Weights:
+    return dict(zip(LAYERS, values, strict=True))
+
+
+class HedgeRules(Record):
+    """From state and portfolio to layers."""
+
+    weights: dict[State, Weights] = Field(
+        default_factory=lambda: dict[State, Weights](
+            low=_weights(0.20, 0.10, 0.05, 0.0, 0.65),
+            moderate=_weights(0.20, 0.25, 0.10, 0.0, 0.45),
+            elevated=_weights(0.15, 0.35, 0.20, 0.05, 0.25),
+            high=_weights(0.05, 0.25, 0.20, 0.25, 0.25),
+        ),
+        description="base weights of H by state",
+    )
+    l1_low: tuple[Number, Number] = Field(default=(0.15, 0.25), description="hard band of L1 in `low`, fractions of H")
+    l1_tilt: Number = Field(default=0.05, ge=0, description="largest tilt of L1 either way")
+    macd_tilt: Number = Field(default=0.05, ge=0, description="tilt of L1 after a MACD crossover on VIX")
+    macd_decay: int = Field(default=10, ge=1, description="sessions over which that tilt decays to zero")
+    rsi_tilt: Number = Field(default=0.025, ge=0, description="tilt of L1 in `low` at or below rsi_low")
+    rsi_low: Number = Field(default=45.0, description="RSI(14) of SPX at or below which the tilt applies")
+    h0: Number = Field(default=0.10, gt=0, le=1, description="H = h0 x beta x market value")
+    layer_max: Number = Field(default=0.40, gt=0, le=1, description="most of H in L1, L2 or L3 each")
+    deployed_share_max: Number = Field(default=0.60, gt=0, le=1, description="most of the deployed weight in one layer ...")
+    deployed_from: Number = Field(default=0.50, ge=0, le=1, description="... once this much of H is deployed")
+    gross_max: Number = Field(default=1.25, gt=0, description="most gross notional of all layers, fraction of H")
+    l3_inactive: Number = Field(default=0.25, ge=0, le=1, description="share of L3's weight while no trigger is on")
+    l3_beta_on: Number = Field(default=1.10, description="portfolio beta above which L3 is active")
+    l3_beta_off: Number = Field(default=1.05, description="portfolio beta below which it is inactive again")
+    band: Number = Field(default=0.025, ge=0, le=1, description="no-trade band per layer, fraction of H")
+    exposure_max: Number = Field(default=0.50, gt=0, description="most beta-dollars of hedge, share of beta x market value")
+    vx_beta: Number = Field(default=4.0, gt=0, description="drop of SPX in percent per percent rise of VX1 (kappa)")
+    holdings_max_age_seconds: int = Field(default=5 * 86_400, ge=1, description="older holdings block adds")
+    windows: dict[Sleeve, LayerWindow] = Field(
+        default_factory=lambda: dict[Sleeve, LayerWindow](
+            L1=LayerWindow(dte_min=15, dte_max=62, dte_target=30),
+            L2=LayerWindow(dte_min=90, dte_max=185, dte_target=110),
+            L3=LayerWindow(dte_min=186, dte_max=None, dte_target=220),
+            TT=LayerWindow(dte_min=21, dte_max=45, dte_target=30),
+        ),
+        description="tenor windows by layer",
+    )
+    postures: dict[Policy, Posture] = Field(
+        default_factory=lambda: dict[Policy, Posture](
+            steward=Posture(pace=0.5, reserve_min=0.25, reserve_min_low=0.50, theta_max=0.25),
+            promoter=Posture(pace=1.0, reserve_min=0.10, reserve_min_low=0.10, theta_max=0.25),
+        ),
+        description="policies",
+    )
+    approvals: int = Field(default=2, ge=1, description="signatures that adds need")
+    approvals_reduce: int = Field(default=1, ge=0, description="signatures that pure reductions need")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for state in STATES:
+            row = self.weights.get(state)
+            if row is None or set(row) != set(LAYERS):
+                raise ValueError(f"weights need the layers {', '.join(LAYERS)} for the state {state}")
+            if abs(sum(row.values()) - 1) > 1e-9 or min(row.values()) < 0:
+                raise ValueError(f"weights of {state} must be at least 0 and sum to 1; they sum to {sum(row.values()):g}")
+        low, high = self.l1_low
+        if not low <= self.weights["low"]["L1"] <= high:
+            raise ValueError(f"L1 in low is {self.weights['low']['L1']:g}, outside its hard band {low:g} to {high:g}")
+        return self
+
+
+class Calibration(Message):
+    """All strategy numbers. Two calibrations with the same digest decide alike."""
+
+    name: Name = Field(default="default", description="the topic's key")
+    regime: RegimeRules = Field(default_factory=RegimeRules, description="from signals to state")
+    hedge: HedgeRules = Field(default_factory=HedgeRules, description="from state and portfolio to layers")
+
+    def digest(self) -> Digest:
+        """``sha256:`` digest of the canonical document without its name."""
+        return digest({k: v for k, v in self.document().items() if k != "name"})

@@ -1,0 +1,137 @@
+"""Bytes to messages and back: content types, headers, and the reason when bytes cannot be used."""
+
+from __future__ import annotations
+
+import json
+from typing import Final, TypeVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from topics.dead_letter import Reason, Refused
+from topics.market import Tick, Watermark
+from topics.message import Message
+from topics.ticks import BlockError, TickColumns, decode_block, encode_block
+
+JSON: Final = b"application/json"
+ARROW: Final = b"application/vnd.apache.arrow.stream"
+CONTENT_TYPE: Final = "content-type"
+SCHEMA_VERSION: Final = "schema-version"
+
+#: The largest single JSON message, in bytes.
+MAX_JSON: Final = 64 * 1024
+#: The largest tick block, in bytes.
+MAX_BLOCK: Final = 8 * 1024 * 1024
+
+Headers = tuple[tuple[str, bytes], ...]
+JSON_HEADERS: Final[Headers] = ((CONTENT_TYPE, JSON), (SCHEMA_VERSION, b"1"))
+ARROW_HEADERS: Final[Headers] = ((CONTENT_TYPE, ARROW), (SCHEMA_VERSION, b"1"))
+
+M = TypeVar("M", bound=Message)
+
+
+def encode(message: Message) -> tuple[bytes, Headers]:
+    """Canonical bytes of a message and the headers that go with them."""
+    return message.canonical(), JSON_HEADERS
+
+
+def encode_ticks(columns: TickColumns) -> tuple[bytes, Headers]:
+    """A tick block and the headers that go with it."""
+    return encode_block(columns), ARROW_HEADERS
+
+
+def decode(kind: type[M], value: bytes | None, headers: Headers = ()) -> M:
+    """The message of that kind in ``value``. Raises Refused with the reason when there is none."""
+    text = _json(value, headers)
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise _refused(text, error) from error
+
+
+def decode_market(value: bytes | None, headers: Headers = ()) -> Tick | Watermark | TickColumns:
+    """What ``market.ticks`` carries: a tick, a watermark, or a block of ticks, told apart by the content type."""
+    if value is None:
+        raise Refused("tombstone", "the record has no value")
+    if _content_type(headers) == ARROW:
+        if len(value) > MAX_BLOCK:
+            raise Refused("too_large", f"a tick block of {len(value)} bytes; at most {MAX_BLOCK} are taken")
+        try:
+            columns = decode_block(value)
+        except BlockError as error:
+            raise Refused(_as_reason(error.reason), str(error)) from error
+        return columns
+    if b'"watermark_ts"' in value:
+        return decode(Watermark, value, headers)
+    return decode(Tick, value, headers)
+
+
+def refusal(columns: TickColumns, row: int) -> Refused:
+    """Why a row is invalid: the very words that the single tick would have got."""
+    text = columns.row_bytes(row)
+    try:
+        Tick.model_validate_json(text)
+    except ValidationError as error:
+        return _refused(text, error)
+    return Refused("invalid", "the row is not a valid tick")
+
+
+def usable_times(columns: TickColumns) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Event times, int64 ns, with 0 in rows that are invalid: those never move time."""
+    return np.where(columns.invalid, np.int64(0), columns.event_ts)
+
+
+def _content_type(headers: Headers) -> bytes:
+    return next((v for k, v in headers if k == CONTENT_TYPE), JSON).split(b";")[0].strip().lower()
+
+
+def _json(value: bytes | None, headers: Headers) -> bytes:
+    if value is None:
+        raise Refused("tombstone", "the record has no value")
+    kind = _content_type(headers)
+    if kind != JSON:
+        raise Refused("content_type", f"content type {kind.decode(errors='replace')!r}; allowed is {JSON.decode()}")
+    if len(value) > MAX_JSON:
+        raise Refused("too_large", f"a message of {len(value)} bytes; at most {MAX_JSON} are taken")
+    return value
+
+
+_CODES: Final[tuple[tuple[str, Reason], ...]] = (
+    ("is unknown", "unknown_symbol"),
+    ("is none of ROOT", "unknown_symbol"),
+    ("is no known future", "unknown_symbol"),
+    ("outside the plausible range", "implausible"),
+    ("is above its ask", "crossed"),
+)
+
+
+def _refused(text: bytes, error: ValidationError) -> Refused:
+    """Why ``text`` is not the message it should be: each field, what is wrong with it and what was given."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as broken:
+        return Refused("not_json", f"the bytes are no JSON: {str(broken)[:200]}")
+    if not isinstance(document, dict):
+        return Refused("not_json", f"expected a JSON object, was given a {type(document).__name__}")
+    version = document.get("schema_version", 1)
+    if version != 1 or isinstance(version, bool):
+        return Refused("schema_version", f"schema version {str(version)[:40]!r}; this reader knows 1")
+    parts = []
+    for item in error.errors(include_url=False, include_context=False):
+        where = ".".join(str(part) for part in item["loc"]) or "message"
+        words = item["msg"].removeprefix("Value error, ")
+        given = "" if item["type"] in ("value_error", "missing") else f" (given {str(item['input'])[:80]!r})"
+        parts.append(f"{where}: {words}{given}")
+    detail = "; ".join(parts)
+    reason: Reason = next((code for phrase, code in _CODES if phrase in detail), "invalid")
+    return Refused(reason, detail)
+
+
+def _as_reason(reason: str) -> Reason:
+    known: dict[str, Reason] = {
+        "not_arrow": "not_arrow",
+        "schema_version": "schema_version",
+        "too_large": "too_large",
+        "wrong_market": "wrong_market",
+    }
+    return known.get(reason, "invalid")

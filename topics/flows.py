@@ -1,0 +1,22 @@
+"""``market.flows``: published assets, leverage and depth from which mechanical flow is estimated, keyed by market."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from topics.market import Symbol
+from topics.message import Day, Market, Message, Money, Name, Number, Timestamp
+
+
+class Flow(Message):
+    """Public figures of one exchange-traded product or one book, at the moment they were published."""
+
+    symbol: Symbol = Field(description="product or instrument: UVXY, SVXY, VX/2026-12-16")
+    event_ts: Timestamp = Field(description="when it became public, RFC 3339 UTC")
+    market: Market = Field(default="US", description="the topic's key")
+    source: Name = Field(default="unspecified", description="publisher or vendor")
+    leverage: Number | None = Field(default=None, ge=-5, le=5, description="daily multiple of the product's index")
+    aum: Money | None = Field(default=None, ge=0, description="assets under management, USD")
+    nav_date: Day | None = Field(default=None, description="session that `aum` belongs to")
+    depth_bid_usd: Money | None = Field(default=None, ge=0, description="top five levels on the bid side, USD")
+    depth_ask_usd: Money | None = Field(default=None, ge=0, description="top five levels on the ask side, USD")

@@ -1,0 +1,53 @@
+"""``portfolio.snapshots``: what is to be hedged and what is held, keyed by portfolio_id."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import AliasChoices, Field, model_validator
+
+from topics.instrument import parse_symbol
+from topics.market import Symbol
+from topics.message import Layer, Market, Message, Money, Name, Number, Price, Record, Timestamp
+
+
+class Position(Record):
+    """One holding of the hedge book."""
+
+    symbol: Symbol = Field(description="instrument held: VX/2026-12-16, VXX, VIX/2026-12-16/C/20")
+    quantity: Price = Field(description="contracts or shares; negative when short")
+    layer: Layer | None = Field(default=None, description="layer it was bought for; absent: by its days to expiry")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        parse_symbol(self.symbol)
+        return self
+
+
+class Portfolio(Message):
+    """A portfolio as of a moment. The newest snapshot replaces the ones before it as a whole."""
+
+    portfolio_id: Name = Field(description="the topic's key")
+    as_of: Timestamp = Field(
+        validation_alias=AliasChoices("as_of", "event_ts"), description="moment the snapshot describes, RFC 3339 UTC"
+    )
+    market: Market = Field(default="US", description="market whose regime hedges it")
+    source: Name = Field(default="unspecified", description="system that sent it")
+    seq: int | None = Field(default=None, ge=0, description="sequence number within the portfolio, rising")
+    mv: Money = Field(gt=0, description="market value of the equity holdings, USD")
+    beta: Number | None = Field(default=None, ge=-5, le=5, description="CAPM beta to SPX; absent blocks adds")
+    cash: Money | None = Field(default=None, description="free cash, USD")
+    margin_req: Money | None = Field(default=None, ge=0, description="margin required now, USD")
+    policy: Literal["steward", "promoter"] = Field(default="steward", description="posture: limits and pace")
+    fills: Literal["reported", "assumed"] = Field(
+        default="reported",
+        description="`reported`: holdings move by snapshots alone; `assumed`: by each rebalance too, as if filled",
+    )
+    positions: tuple[Position, ...] = Field(default=(), description="the hedge book; empty when nothing is held")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        held = [(p.symbol, p.layer) for p in self.positions]
+        if len(set(held)) != len(held):
+            raise ValueError(f"portfolio {self.portfolio_id}: a symbol stands twice in the same layer")
+        return self

@@ -1,0 +1,92 @@
+"""``regime.states``, ``regime.marks``, ``hedge.regimes`` and ``regime.transitions``: the regime with its evidence.
+
+One :class:`Regime` describes a market at one event-time instant. Committed sessions (`close`) go to ``regime.states``,
+provisional ones (`mark`) to ``regime.marks``, and both, once to every partition, to ``hedge.regimes``. A change of
+state is also a :class:`Transition`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from topics.market import Symbol
+from topics.message import Day, Digest, Feature, Market, Message, Name, Number, Price, Record, State, Timestamp
+
+
+class ScorePart(Record):
+    """What one feature adds to the core score."""
+
+    value: Number = Field(description="the feature's value, in its own unit")
+    points: Number = Field(ge=0, le=100, description="its place on the piecewise-linear scale, 0 to 100")
+    weight: Number = Field(ge=0, le=1, description="its weight after renormalising over the features present")
+
+
+class CurvePoint(Record):
+    """One live VX contract."""
+
+    symbol: Symbol = Field(description="contract, like VX/2018-03-21")
+    price: Price = Field(gt=0, description="settlement at a close, last or mid price at a mark; vol points")
+    dte: int = Field(ge=1, description="calendar days from the session to the final settlement date")
+
+
+class AppliedRelease(Record):
+    """A release that the stream had taken up when it decided."""
+
+    series_id: Name = Field(description="series of the release")
+    ref_period: str = Field(description="what the release measures")
+    vintage: int = Field(ge=1, description="1 for the first print")
+    release_ts: Timestamp = Field(description="when it became public")
+    applied_ts: Timestamp = Field(description="event time at which the stream took it up; later when it arrived late")
+    actual: Price | None = Field(default=None, description="published value, in the release's unit")
+    consensus: Price | None = Field(default=None, description="median forecast, in the release's unit")
+
+
+class Regime(Message):
+    """The volatility regime of one market at one instant, with everything that decided it."""
+
+    event_id: Digest = Field(description="hash of what decided it: the same decision has the same id in every replay")
+    market: Market = Field(description="the topic's key")
+    kind: Literal["close", "mark"] = Field(description="`close`: committed session; `mark`: provisional, intraday")
+    session_date: Day = Field(description="session that is closed, or that the mark belongs to")
+    event_ts: Timestamp = Field(description="event-time instant of the decision")
+    state: State = Field(description="state in force after this instant")
+    state_prev: State = Field(description="state in force before it")
+    raw: State | None = Field(default=None, description="state by cuts, floors and cap alone; absent when held")
+    score: Number | None = Field(default=None, ge=0, le=100, description="core score and modifier; absent when held")
+    core_score: Number | None = Field(default=None, ge=0, le=100, description="weighted points; absent when held")
+    modifier: Number = Field(default=0.0, ge=-10, le=10, description="secondary modifier, score points")
+    score_parts: dict[str, ScorePart] = Field(description="part scores by feature; only features present")
+    features: dict[str, Feature] = Field(description="every signal that has a value: name to value in its own unit")
+    floors_hit: tuple[str, ...] = Field(description="floors whose condition holds, as `high:vix>=30`")
+    cap: State | None = Field(default=None, description="state that a very low VIX caps the regime at")
+    below: int = Field(ge=0, description="committed sessions in a row that spoke for a lower state")
+    held: bool = Field(description="true when the state was held because VIX is missing or stale")
+    degraded: tuple[str, ...] = Field(description="inputs that are missing, stale or stand-ins, as `vvix:missing`")
+    stand_ins: tuple[Symbol, ...] = Field(description="instruments whose last value stands in for an official close")
+    curve: tuple[CurvePoint, ...] = Field(description="live monthly VX contracts by expiry")
+    releases: tuple[AppliedRelease, ...] = Field(description="the newest release of each series that was applied")
+    calibration_digest: Digest = Field(description="digest of the calibration document in force")
+    inputs_digest: Digest = Field(description="digest of the inputs that decided")
+    advisory: Literal[True] = Field(default=True, description="the software advises; it is no investment advice")
+
+
+class Transition(Message):
+    """A change of a market's state."""
+
+    event_id: Digest = Field(description="hash of what decided it")
+    market: Market = Field(description="the topic's key")
+    event_ts: Timestamp = Field(description="event-time instant of the change")
+    session_date: Day = Field(description="session it belongs to")
+    trigger: Literal["close", "fast_path"] = Field(description="a committed session, or a floor held intraday")
+    state_prev: State = Field(description="state before")
+    state: State = Field(description="state after")
+    score: Number | None = Field(default=None, ge=0, le=100, description="score at the change")
+    core_score: Number | None = Field(default=None, ge=0, le=100, description="score without modifier")
+    floors_hit: tuple[str, ...] = Field(description="floors whose condition holds")
+    features: dict[str, Feature] = Field(description="signals at the change")
+    degraded: tuple[str, ...] = Field(description="inputs missing, stale or stand-ins")
+    regime_event_id: Digest = Field(description="the regime event that holds the whole evidence")
+    calibration_digest: Digest = Field(description="digest of the calibration document in force")
+    advisory: Literal[True] = Field(default=True, description="the software advises; it is no investment advice")

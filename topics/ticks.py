@@ -1,0 +1,299 @@
+"""Many ticks of one market as columns, in memory and as an Arrow block.
+
+A block carries the same fields as :class:`topics.market.Tick` and means exactly what its rows sent singly would mean.
+A row that fails validation is refused alone, with the words that the single tick would have got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from topics.instrument import parse_symbol
+from topics.market import COUNTS, PRICES, VALUES, Tick
+from topics.message import canonical_json, decimal_text
+from topics.times import FIRST_TS, LAST_TS, format_ts
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: A column's value where an integer is missing.
+MISSING: Final = -1
+#: Most rows in one block; feeds send some thousand.
+MAX_ROWS: Final = 65_536
+
+_TS = pa.timestamp("ns", tz="UTC")
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("event_ts", _TS, nullable=False),
+        pa.field("symbol", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("source", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("seq", pa.int64()),
+        pa.field("recv_ts", _TS),
+        *(pa.field(name, pa.float64()) for name in VALUES),
+        pa.field("official", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TickColumns:
+    """Ticks of one market, row by row in arrays of equal length.
+
+    Attributes:
+        market: the market all rows belong to.
+        event_ts, recv_ts: int64 ns; ``recv_ts`` is -1 where missing.
+        symbols, sources: names; ``symbol`` and ``source`` are int32 codes into them.
+        seq: int64; -1 where missing.
+        values: float64 by field name; NaN where missing (a NaN that was *given* is in ``refused``).
+        official: bool.
+        invalid: bool; rows that must not be used. :func:`refusal` tells why.
+    """
+
+    market: str
+    event_ts: Ints
+    symbols: tuple[str, ...]
+    symbol: NDArray[np.int32]
+    sources: tuple[str, ...]
+    source: NDArray[np.int32]
+    seq: Ints
+    recv_ts: Ints
+    values: Mapping[str, Floats]
+    official: NDArray[np.bool_]
+    invalid: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.event_ts)
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Row ``i`` as the document of a single tick."""
+        document: dict[str, Any] = {
+            "schema_version": 1,
+            "market": self.market,
+            "symbol": self.symbols[self.symbol[i]],
+            "event_ts": _ts_text(int(self.event_ts[i])),
+            "source": self.sources[self.source[i]],
+            "official": bool(self.official[i]),
+        }
+        if self.seq[i] != MISSING:
+            document["seq"] = int(self.seq[i])
+        if self.recv_ts[i] != MISSING:
+            document["recv_ts"] = _ts_text(int(self.recv_ts[i]))
+        for name in VALUES:
+            value = float(self.values[name][i])
+            if value == value:
+                document[name] = decimal_text(value) if np.isfinite(value) else str(value)
+        return document
+
+    def row_bytes(self, i: int) -> bytes:
+        """Row ``i`` as the canonical bytes of a single tick."""
+        return canonical_json(self.row(i))
+
+    def take(self, start: int, stop: int) -> TickColumns:
+        """Rows ``start`` to ``stop``, without copying."""
+        cut = slice(start, stop)
+        return TickColumns(
+            self.market,
+            self.event_ts[cut],
+            self.symbols,
+            self.symbol[cut],
+            self.sources,
+            self.source[cut],
+            self.seq[cut],
+            self.recv_ts[cut],
+            {name: column[cut] for name, column in self.values.items()},
+            self.official[cut],
+            self.invalid[cut],
+        )
+
+
+def _ts_text(ts: int) -> str:
+    return format_ts(ts) if FIRST_TS <= ts < LAST_TS else str(ts)
+
+
+@lru_cache(maxsize=65_536)
+def _range(symbol: str) -> tuple[float, float]:
+    """Plausible prices of a symbol; an empty range for an unknown one, so that every row of it is invalid."""
+    try:
+        return parse_symbol(symbol).plausible
+    except ValueError:
+        return np.inf, -np.inf
+
+
+def invalid_rows(columns: TickColumns) -> NDArray[np.bool_]:
+    """Rows that the single tick's validation would refuse: the same rules, over whole columns."""
+    n = len(columns)
+    ranges = np.array([_range(symbol) for symbol in columns.symbols], dtype=np.float64).reshape(-1, 2)
+    low, high = ranges[columns.symbol, 0], ranges[columns.symbol, 1]
+    bad: NDArray[np.bool_] = (columns.event_ts < FIRST_TS) | (columns.event_ts >= LAST_TS)
+    bad |= ~(low <= high)
+    bad |= (columns.seq < 0) & (columns.seq != MISSING)
+    bad |= (columns.recv_ts != MISSING) & ((columns.recv_ts < FIRST_TS) | (columns.recv_ts >= LAST_TS))
+    some = np.zeros(n, dtype=np.bool_)
+    for name in VALUES:
+        column = columns.values[name]
+        some |= ~np.isnan(column)
+        bad |= np.isinf(column)
+        if name in PRICES:
+            bad |= (column < low) | (column > high)
+        elif name in COUNTS:
+            bad |= column < 0
+    bad |= ~some
+    bad |= columns.values["bid"] > columns.values["ask"]
+    bad |= columns.official & np.isnan(columns.values["last"]) & np.isnan(columns.values["settle"])
+    return bad
+
+
+def columns_of(ticks: Sequence[Tick]) -> TickColumns:
+    """Valid ticks of one market as columns."""
+    symbols = {symbol: i for i, symbol in enumerate(dict.fromkeys(t.symbol for t in ticks))}
+    sources = {source: i for i, source in enumerate(dict.fromkeys(t.source for t in ticks))}
+    values = {
+        name: np.array([np.nan if v is None else v for v in (getattr(t, name) for t in ticks)], dtype=np.float64)
+        for name in VALUES
+    }
+    return TickColumns(
+        market=ticks[0].market if ticks else "US",
+        event_ts=np.array([t.event_ts for t in ticks], dtype=np.int64),
+        symbols=tuple(symbols),
+        symbol=np.array([symbols[t.symbol] for t in ticks], dtype=np.int32),
+        sources=tuple(sources),
+        source=np.array([sources[t.source] for t in ticks], dtype=np.int32),
+        seq=np.array([MISSING if t.seq is None else t.seq for t in ticks], dtype=np.int64),
+        recv_ts=np.array([MISSING if t.recv_ts is None else t.recv_ts for t in ticks], dtype=np.int64),
+        values=values,
+        official=np.array([t.official for t in ticks], dtype=np.bool_),
+        invalid=np.zeros(len(ticks), dtype=np.bool_),
+    )
+
+
+def encode_block(columns: TickColumns) -> bytes:
+    """Columns as one Arrow IPC stream. The market is in its metadata."""
+
+    def nullable(values: Ints, kind: pa.DataType) -> pa.Array:
+        return pa.array(values, mask=values == MISSING).cast(kind)
+
+    arrays: list[Any] = [
+        pa.array(columns.event_ts).cast(_TS),
+        pa.DictionaryArray.from_arrays(pa.array(columns.symbol), pa.array(columns.symbols, type=pa.string())),
+        pa.DictionaryArray.from_arrays(pa.array(columns.source), pa.array(columns.sources, type=pa.string())),
+        nullable(columns.seq, pa.int64()),
+        nullable(columns.recv_ts, _TS),
+        *(pa.array(columns.values[name], mask=np.isnan(columns.values[name])) for name in VALUES),
+        pa.array(columns.official),
+    ]
+    schema = SCHEMA.with_metadata({b"schema_version": b"1", b"market": columns.market.encode()})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    return bytes(sink.getvalue())
+
+
+class BlockError(ValueError):
+    """The bytes are no tick block. ``reason`` is the dead letter's code."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def decode_block(data: bytes) -> TickColumns:
+    """The columns of an Arrow tick block, with ``invalid`` set for rows that must not be used.
+
+    Columns that are absent are missing in every row. Raises BlockError when the whole block cannot be used: not Arrow,
+    another schema version, no market, an unknown or wrongly typed column, no ``event_ts`` or ``symbol``, too many rows.
+    """
+    try:
+        with pa.ipc.open_stream(data) as reader:
+            schema, table = reader.schema, reader.read_all()
+        table.validate(full=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError, ValueError) as error:
+        raise BlockError("not_arrow", f"the bytes are no Arrow IPC stream: {str(error)[:200]}") from error
+    metadata = schema.metadata or {}
+    version = metadata.get(b"schema_version", b"1").decode(errors="replace")
+    if version != "1":
+        raise BlockError("schema_version", f"tick block of schema version {version!r}; this reader knows 1")
+    unknown = sorted(set(schema.names) - set(SCHEMA.names) - {"market"})
+    if unknown or len(set(schema.names)) != len(schema.names):
+        raise BlockError("invalid", f"unknown or repeated columns {unknown or schema.names}; known are {SCHEMA.names}")
+    if table.num_rows > MAX_ROWS:
+        raise BlockError("too_large", f"{table.num_rows} rows in a block; at most {MAX_ROWS} are taken")
+    for name in ("event_ts", "symbol"):
+        if name not in schema.names:
+            raise BlockError("invalid", f"a tick block needs the column {name}")
+    try:
+        return _columns(table, metadata)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise BlockError("invalid", f"a column has the wrong type: {str(error)[:200]}") from error
+
+
+def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
+    n = table.num_rows
+    bad = np.zeros(n, dtype=np.bool_)
+
+    def column(name: str, kind: pa.DataType) -> pa.Array | None:
+        if name not in table.column_names:
+            return None
+        return table.column(name).combine_chunks().cast(kind)
+
+    def integers(name: str, kind: pa.DataType) -> Ints:
+        array = column(name, kind)
+        if array is None:
+            return np.full(n, MISSING, dtype=np.int64)
+        return np.asarray(array.cast(pa.int64()).fill_null(MISSING).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+    def codes(name: str, default: str) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+        array = column(name, pa.string())
+        if array is None:
+            return (default,), np.zeros(n, dtype=np.int32)
+        if name != "symbol":
+            array = array.fill_null(default)
+        encoded = array.fill_null("").dictionary_encode()
+        names = tuple(encoded.dictionary.to_pylist())
+        return names, np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int32)
+
+    values: dict[str, Floats] = {}
+    for name in VALUES:
+        array = column(name, pa.float64())
+        if array is None:
+            values[name] = np.full(n, np.nan)
+            continue
+        values[name] = np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+        # A NaN that was given is no missing value. It is kept as an infinity, which no column may hold.
+        given = np.isnan(values[name]) & np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
+        if given.any():
+            values[name] = np.where(given, np.inf, values[name])
+    market = metadata.get(b"market", b"").decode(errors="replace")
+    if "market" in table.column_names:
+        markets = {str(m) for m in table.column("market").unique().to_pylist()}
+        if len(markets) > 1 or (market and markets != {market}):
+            raise BlockError("wrong_market", f"a tick block is of one market; this one names {sorted(markets)}")
+        market = markets.pop() if markets else market
+    symbols, symbol = codes("symbol", "")
+    sources, source = codes("source", "unspecified")
+    official = column("official", pa.bool_())
+    columns = TickColumns(
+        market=market or "US",
+        event_ts=integers("event_ts", _TS),
+        symbols=symbols,
+        symbol=symbol,
+        sources=sources,
+        source=source,
+        seq=integers("seq", pa.int64()),
+        recv_ts=integers("recv_ts", _TS),
+        values=values,
+        official=(
+            np.zeros(n, dtype=np.bool_)
+            if official is None
+            else np.asarray(official.fill_null(False).to_numpy(zero_copy_only=False), dtype=np.bool_)
+        ),
+        invalid=bad,
+    )
+    columns.invalid[:] = invalid_rows(columns)
+    return columns
