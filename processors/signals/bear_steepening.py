@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from processors.signals._reading import as_object, read_int, read_list, read_optional_bool
@@ -88,6 +88,6 @@ class BearSteepening:
         return statistic
 
 
-def _steepness(front: float, back: "tuple[float, ...] | list[float]") -> float:
+def _steepness(front: float, back: Sequence[float]) -> float:
     # Rounded like the curve range: prices are decimals, and float noise must not pass for a change.
     return round(abs(math.fsum(back) / len(back) - front), 9)

@@ -34,14 +34,14 @@ class Compression:
     def update(self, curve: VxCurve, /) -> None:
         """Commit one session's curve."""
         self._value = self.peek(curve)
-        settles, width = curve.settled_contracts(), curve.range
+        settles, width = curve.settles_clear_of_expiry(), curve.range
         if settles is not None and width is not None:
             self._fronts.update(settles[0])
             self._ranges.update(width)
 
     def peek(self, curve: VxCurve, /) -> bool | None:
         """The answer if `curve` were the next session's."""
-        settles, width, usual = curve.settled_contracts(), curve.range, self._ranges.median()
+        settles, width, usual = curve.settles_clear_of_expiry(), curve.range, self._ranges.median()
         if settles is None or width is None or usual is None:
             return None
         below = self._fronts.peek(settles[0])

@@ -88,8 +88,8 @@ class VxCurve:
         return self.settles[0] > self.settles[1] if len(self.settles) >= 2 else None
 
     @property
-    def roll_yield_daily(self) -> float | None:
-        """ln(VX1 / VX2) / days between the two expiries: log return a calendar day of holding VX2 as it rolls down to VX1.
+    def roll_yield_long(self) -> float | None:
+        """ln(VX1 / VX2) / days between the two expiries: what a calendar day of VX2 rolling down to VX1 returns.
 
         Signed for the *long* holder, who pays in contango (negative). The days are those between the expiries, not 30.
         """
@@ -98,9 +98,9 @@ class VxCurve:
         return math.log(self.settles[0] / self.settles[1]) / (self.expiries[1] - self.expiries[0]).days
 
     @property
-    def roll_yield_annual(self) -> float | None:
+    def roll_yield_long_annual(self) -> float | None:
         """The daily roll yield x 252, the convention of this project for a year of roll."""
-        daily = self.roll_yield_daily
+        daily = self.roll_yield_long
         return None if daily is None else daily * SESSIONS_PER_YEAR
 
     def constant_maturity(self, days: int = 30) -> float | None:
@@ -122,7 +122,7 @@ class VxCurve:
             previous = dte, settle
         return None
 
-    def settled_contracts(self) -> tuple[float, ...] | None:
+    def settles_clear_of_expiry(self) -> tuple[float, ...] | None:
         """The prices among VX1..VX7 that are at least 5 days from expiry; None when fewer than 5 are left."""
         settles = self.settles[:RANGE_CONTRACTS]
         soon = sum((expiry - self.session_date).days < RANGE_MIN_DTE for expiry in self.expiries[:RANGE_CONTRACTS])
@@ -134,7 +134,7 @@ class VxCurve:
 
         Rounded to 1e-9 of a point, far under a tick, so that two curves of the same decimal range compare equal.
         """
-        settles = self.settled_contracts()
+        settles = self.settles_clear_of_expiry()
         return None if settles is None else round(max(settles) - min(settles), 9)
 
     def snapshot(self) -> dict[str, Json]:

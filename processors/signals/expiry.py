@@ -25,9 +25,9 @@ def vx_expiry(year: int, month: int) -> date:
     that make up the settlement expire on it: with Good Friday 2019-04-19 the March contract settled on Tuesday
     2019-03-19.
 
-    The contracts of 2004, the first year, followed an earlier rule: the Wednesday before the third Friday of their *own*
-    month (CFE, "VIX futures June contract", 2004-06-14). The two agree except for July and October 2004, which settled
-    on the 14th and the 13th, a week before the later rule would have it.
+    The contracts of 2004, the first year, followed an earlier rule: the Wednesday before the third Friday of their
+    *own* month (CFE, "VIX futures June contract", 2004-06-14). Of the contracts that traded, it matters for July and
+    October 2004: they settled on the 14th and the 13th, a week before the later rule would have it.
 
     Raises ValueError where the session calendar does not reach.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.stream.log import Out, Record
+from processors.stream.metrics import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,11 @@ class Task(Protocol):
     def restore(self, key: bytes, value: bytes) -> None:
         """Take back one key's state. Raises ValueError for a version that it does not know."""
 
-    def gauges(self) -> Mapping[str, Mapping[tuple[str, ...], float]]:
-        """Current values for the metrics page: metric name to label values to value. Empty when there are none."""
+    def counts(self) -> Mapping[tuple[str, ...], float]:
+        """What was counted since the last call: (metric name, label values ...) to amount."""
+
+    def gauges(self) -> Mapping[tuple[str, ...], float]:
+        """Current values: (metric name, label values ...) to value."""
 
 
 class Processor(Protocol):
@@ -83,12 +87,12 @@ class Processor(Protocol):
     def outputs(self) -> tuple[str, ...]:
         """Topics it writes, without changelog and dead letters."""
 
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metrics that its tasks count, beside the runtime's own."""
+
     def decode(self, record: Record) -> Decoded:
         """A record's content. Raises :class:`topics.dead_letter.Refused` for one that cannot be used at all."""
 
     def task(self, partition: int) -> Task:
         """A task with no history."""
-
-
-#: Counts something for the metrics page: name, amount, label values.
-Count = Callable[..., None]
