@@ -34,7 +34,7 @@ class ScoreFeature(Record):
 
 
 class Floors(Record):
-    """Conditions that lift the state whatever the score. Levels in vol points; ratio is VIX/VIX3M; change a fraction."""
+    """Conditions that lift the state whatever the score. Levels: vol points; ratio: VIX/VIX3M; change: a fraction."""
 
     high_vix: Number = Field(default=30.0, description="high when VIX is at or above")
     high_ratio_vix: Number = Field(default=20.0, description="high when VIX is at or above this and ...")
@@ -50,16 +50,20 @@ class Floors(Record):
     moderate_vix: Number = Field(default=17.0, description="moderate when VIX is at or above")
 
 
+def _score() -> dict[ScoreName, ScoreFeature]:
+    return {
+        "vix": ScoreFeature(weight=0.45, anchors=(10, 15, 20, 30, 45)),
+        "ratio": ScoreFeature(weight=0.25, anchors=(0.80, 0.88, 0.95, 1.05, 1.20)),
+        "rv21": ScoreFeature(weight=0.20, anchors=(6, 10, 16, 25, 40)),
+        "vvix": ScoreFeature(weight=0.10, anchors=(75, 85, 100, 120, 150)),
+    }
+
+
 class RegimeRules(Record):
     """From signals to state."""
 
     score: dict[ScoreName, ScoreFeature] = Field(
-        default_factory=lambda: dict[ScoreName, ScoreFeature](
-            vix=ScoreFeature(weight=0.45, anchors=(10, 15, 20, 30, 45)),
-            ratio=ScoreFeature(weight=0.25, anchors=(0.80, 0.88, 0.95, 1.05, 1.20)),
-            rv21=ScoreFeature(weight=0.20, anchors=(6, 10, 16, 25, 40)),
-            vvix=ScoreFeature(weight=0.10, anchors=(75, 85, 100, 120, 150)),
-        ),
+        default_factory=_score,
         description="features of the core score",
     )
     cuts: tuple[Number, Number, Number] = Field(
@@ -69,7 +73,9 @@ class RegimeRules(Record):
     dwell: int = Field(default=3, ge=1, description="committed sessions in a row before one step down")
     floors: Floors = Field(default_factory=Floors, description="conditions that lift the state")
     cap_vix: Number = Field(default=13.0, description="below this VIX the state is capped")
-    cap_ratio: Number = Field(default=0.95, description="capped at low below this VIX/VIX3M or without it, else moderate")
+    cap_ratio: Number = Field(
+        default=0.95, description="capped at low below this VIX/VIX3M or without it, else moderate"
+    )
     fast_path_seconds: int = Field(
         default=60, ge=1, description="event time a floor must hold, on fresh VIX quotes, before it acts intraday"
     )
@@ -109,16 +115,36 @@ def _weights(*values: float) -> Weights:
     return dict(zip(LAYERS, values, strict=True))
 
 
+def _table() -> dict[State, Weights]:
+    return {
+        "low": _weights(0.20, 0.10, 0.05, 0.0, 0.65),
+        "moderate": _weights(0.20, 0.25, 0.10, 0.0, 0.45),
+        "elevated": _weights(0.15, 0.35, 0.20, 0.05, 0.25),
+        "high": _weights(0.05, 0.25, 0.20, 0.25, 0.25),
+    }
+
+
+def _windows() -> dict[Sleeve, LayerWindow]:
+    return {
+        "L1": LayerWindow(dte_min=15, dte_max=62, dte_target=30),
+        "L2": LayerWindow(dte_min=90, dte_max=185, dte_target=110),
+        "L3": LayerWindow(dte_min=186, dte_max=None, dte_target=220),
+        "TT": LayerWindow(dte_min=21, dte_max=45, dte_target=30),
+    }
+
+
+def _postures() -> dict[Policy, Posture]:
+    return {
+        "steward": Posture(pace=0.5, reserve_min=0.25, reserve_min_low=0.50, theta_max=0.25),
+        "promoter": Posture(pace=1.0, reserve_min=0.10, reserve_min_low=0.10, theta_max=0.25),
+    }
+
+
 class HedgeRules(Record):
     """From state and portfolio to layers."""
 
     weights: dict[State, Weights] = Field(
-        default_factory=lambda: dict[State, Weights](
-            low=_weights(0.20, 0.10, 0.05, 0.0, 0.65),
-            moderate=_weights(0.20, 0.25, 0.10, 0.0, 0.45),
-            elevated=_weights(0.15, 0.35, 0.20, 0.05, 0.25),
-            high=_weights(0.05, 0.25, 0.20, 0.25, 0.25),
-        ),
+        default_factory=_table,
         description="base weights of H by state",
     )
     l1_low: tuple[Number, Number] = Field(default=(0.15, 0.25), description="hard band of L1 in `low`, fractions of H")
@@ -129,30 +155,26 @@ class HedgeRules(Record):
     rsi_low: Number = Field(default=45.0, description="RSI(14) of SPX at or below which the tilt applies")
     h0: Number = Field(default=0.10, gt=0, le=1, description="H = h0 x beta x market value")
     layer_max: Number = Field(default=0.40, gt=0, le=1, description="most of H in L1, L2 or L3 each")
-    deployed_share_max: Number = Field(default=0.60, gt=0, le=1, description="most of the deployed weight in one layer ...")
+    deployed_share_max: Number = Field(
+        default=0.60, gt=0, le=1, description="most of the deployed weight in one layer ..."
+    )
     deployed_from: Number = Field(default=0.50, ge=0, le=1, description="... once this much of H is deployed")
     gross_max: Number = Field(default=1.25, gt=0, description="most gross notional of all layers, fraction of H")
     l3_inactive: Number = Field(default=0.25, ge=0, le=1, description="share of L3's weight while no trigger is on")
     l3_beta_on: Number = Field(default=1.10, description="portfolio beta above which L3 is active")
     l3_beta_off: Number = Field(default=1.05, description="portfolio beta below which it is inactive again")
     band: Number = Field(default=0.025, ge=0, le=1, description="no-trade band per layer, fraction of H")
-    exposure_max: Number = Field(default=0.50, gt=0, description="most beta-dollars of hedge, share of beta x market value")
+    exposure_max: Number = Field(
+        default=0.50, gt=0, description="most beta-dollars of hedge, share of beta x market value"
+    )
     vx_beta: Number = Field(default=4.0, gt=0, description="drop of SPX in percent per percent rise of VX1 (kappa)")
     holdings_max_age_seconds: int = Field(default=5 * 86_400, ge=1, description="older holdings block adds")
     windows: dict[Sleeve, LayerWindow] = Field(
-        default_factory=lambda: dict[Sleeve, LayerWindow](
-            L1=LayerWindow(dte_min=15, dte_max=62, dte_target=30),
-            L2=LayerWindow(dte_min=90, dte_max=185, dte_target=110),
-            L3=LayerWindow(dte_min=186, dte_max=None, dte_target=220),
-            TT=LayerWindow(dte_min=21, dte_max=45, dte_target=30),
-        ),
+        default_factory=_windows,
         description="tenor windows by layer",
     )
     postures: dict[Policy, Posture] = Field(
-        default_factory=lambda: dict[Policy, Posture](
-            steward=Posture(pace=0.5, reserve_min=0.25, reserve_min_low=0.50, theta_max=0.25),
-            promoter=Posture(pace=1.0, reserve_min=0.10, reserve_min_low=0.10, theta_max=0.25),
-        ),
+        default_factory=_postures,
         description="policies",
     )
     approvals: int = Field(default=2, ge=1, description="signatures that adds need")
@@ -165,7 +187,8 @@ class HedgeRules(Record):
             if row is None or set(row) != set(LAYERS):
                 raise ValueError(f"weights need the layers {', '.join(LAYERS)} for the state {state}")
             if abs(sum(row.values()) - 1) > 1e-9 or min(row.values()) < 0:
-                raise ValueError(f"weights of {state} must be at least 0 and sum to 1; they sum to {sum(row.values()):g}")
+                total = sum(row.values())
+                raise ValueError(f"weights of {state} must be at least 0 and sum to 1; they sum to {total:g}")
         low, high = self.l1_low
         if not low <= self.weights["low"]["L1"] <= high:
             raise ValueError(f"L1 in low is {self.weights['low']['L1']:g}, outside its hard band {low:g} to {high:g}")

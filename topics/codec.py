@@ -66,14 +66,14 @@ def decode_market(value: bytes | None, headers: Headers = ()) -> Tick | Watermar
     return decode(Tick, value, headers)
 
 
-def refusal(columns: TickColumns, row: int) -> Refused:
-    """Why a row is invalid: the very words that the single tick would have got."""
+def refusal(columns: TickColumns, row: int) -> Refused | None:
+    """Why a row is no valid tick, in the very words that the single tick would have got; None when it is one."""
     text = columns.row_bytes(row)
     try:
         Tick.model_validate_json(text)
     except ValidationError as error:
         return _refused(text, error)
-    return Refused("invalid", "the row is not a valid tick")
+    return None
 
 
 def usable_times(columns: TickColumns) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -128,7 +128,7 @@ Layer = Literal["L1", "L2", "L3", "TT", "R"]
 LAYERS: tuple[Layer, ...] = ("L1", "L2", "L3", "TT", "R")
 
 #: A single value of a feature in evidence.
-Feature = bool | Number | str
+Feature = bool | int | Number | str
 
 
 class Record(BaseModel):

@@ -31,6 +31,15 @@ class CurvePoint(Record):
     dte: int = Field(ge=1, description="calendar days from the session to the final settlement date")
 
 
+class Bar(Record):
+    """A session's prices of one index within the exchange's hours; the close is official or stands in for it."""
+
+    open: Price = Field(description="first price, index points")
+    high: Price = Field(description="highest price, index points")
+    low: Price = Field(description="lowest price, index points")
+    close: Price = Field(description="closing price, index points")
+
+
 class AppliedRelease(Record):
     """A release that the stream had taken up when it decided."""
 
@@ -66,6 +75,8 @@ class Regime(Message):
     degraded: tuple[str, ...] = Field(description="inputs that are missing, stale or stand-ins, as `vvix:missing`")
     stand_ins: tuple[Symbol, ...] = Field(description="instruments whose last value stands in for an official close")
     curve: tuple[CurvePoint, ...] = Field(description="live monthly VX contracts by expiry")
+    bars: dict[str, Bar] = Field(default_factory=dict, description="session bars by index; at a close only")
+    sources: dict[str, Name] = Field(description="source of each input used; `model` for modelled values")
     releases: tuple[AppliedRelease, ...] = Field(description="the newest release of each series that was applied")
     calibration_digest: Digest = Field(description="digest of the calibration document in force")
     inputs_digest: Digest = Field(description="digest of the inputs that decided")

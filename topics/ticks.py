@@ -224,6 +224,8 @@ def decode_block(data: bytes) -> TickColumns:
         raise BlockError("invalid", f"unknown or repeated columns {unknown or schema.names}; known are {SCHEMA.names}")
     if table.num_rows > MAX_ROWS:
         raise BlockError("too_large", f"{table.num_rows} rows in a block; at most {MAX_ROWS} are taken")
+    if table.num_rows == 0:
+        raise BlockError("invalid", "a tick block needs at least one row")
     for name in ("event_ts", "symbol"):
         if name not in schema.names:
             raise BlockError("invalid", f"a tick block needs the column {name}")

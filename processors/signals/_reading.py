@@ -11,7 +11,8 @@ def _wrong(key: str, wanted: str, found: Json) -> NoReturn:
     raise ValueError(f"snapshot key {key!r} must be {wanted}, got {found!r}")
 
 
-def _take(snapshot: Mapping[str, Json], key: str) -> Json:
+def read(snapshot: Mapping[str, Json], key: str) -> Json:
+    """Whatever stands there; only its absence is an error."""
     if key not in snapshot:
         raise ValueError(f"snapshot has no key {key!r}; its keys are {sorted(snapshot)}")
     return snapshot[key]
@@ -19,7 +20,7 @@ def _take(snapshot: Mapping[str, Json], key: str) -> Json:
 
 def read_int(snapshot: Mapping[str, Json], key: str) -> int:
     """An integer (a bool is not one)."""
-    found = _take(snapshot, key)
+    found = read(snapshot, key)
     if isinstance(found, bool) or not isinstance(found, int):
         _wrong(key, "an integer", found)
     return found
@@ -27,12 +28,12 @@ def read_int(snapshot: Mapping[str, Json], key: str) -> int:
 
 def read_optional_int(snapshot: Mapping[str, Json], key: str) -> int | None:
     """An integer or null."""
-    return None if _take(snapshot, key) is None else read_int(snapshot, key)
+    return None if read(snapshot, key) is None else read_int(snapshot, key)
 
 
 def read_bool(snapshot: Mapping[str, Json], key: str) -> bool:
     """A boolean."""
-    found = _take(snapshot, key)
+    found = read(snapshot, key)
     if not isinstance(found, bool):
         _wrong(key, "true or false", found)
     return found
@@ -40,12 +41,12 @@ def read_bool(snapshot: Mapping[str, Json], key: str) -> bool:
 
 def read_optional_bool(snapshot: Mapping[str, Json], key: str) -> bool | None:
     """A boolean or null."""
-    return None if _take(snapshot, key) is None else read_bool(snapshot, key)
+    return None if read(snapshot, key) is None else read_bool(snapshot, key)
 
 
 def read_float(snapshot: Mapping[str, Json], key: str) -> float:
     """A finite number."""
-    found = _take(snapshot, key)
+    found = read(snapshot, key)
     if isinstance(found, bool) or not isinstance(found, (int, float)):
         _wrong(key, "a number", found)
     return finite(found, f"snapshot key {key!r}")
@@ -53,12 +54,12 @@ def read_float(snapshot: Mapping[str, Json], key: str) -> float:
 
 def read_optional_float(snapshot: Mapping[str, Json], key: str) -> float | None:
     """A finite number or null."""
-    return None if _take(snapshot, key) is None else read_float(snapshot, key)
+    return None if read(snapshot, key) is None else read_float(snapshot, key)
 
 
 def read_list(snapshot: Mapping[str, Json], key: str) -> Sequence[Json]:
     """An array."""
-    found = _take(snapshot, key)
+    found = read(snapshot, key)
     if isinstance(found, str) or not isinstance(found, Sequence):
         _wrong(key, "an array", found)
     return found
@@ -76,7 +77,7 @@ def read_floats(snapshot: Mapping[str, Json], key: str) -> list[float]:
 
 def read_object(snapshot: Mapping[str, Json], key: str) -> Mapping[str, Json]:
     """An object."""
-    return as_object(_take(snapshot, key), key)
+    return as_object(read(snapshot, key), key)
 
 
 def as_object(found: Json, key: str) -> Mapping[str, Json]:
@@ -88,7 +89,7 @@ def as_object(found: Json, key: str) -> Mapping[str, Json]:
 
 def read_date(snapshot: Mapping[str, Json], key: str) -> date:
     """An ISO date."""
-    return as_date(_take(snapshot, key), key)
+    return as_date(read(snapshot, key), key)
 
 
 def read_dates(snapshot: Mapping[str, Json], key: str) -> list[date]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Self
 
 from processors.signals._reading import read_float, read_object, read_optional_bool
-from processors.signals.curve import VxCurve
+from processors.signals.curve import VxCurve, spread
 from processors.signals.statistic import Json
 from processors.signals.window import TrailingWindow
 
@@ -34,18 +34,18 @@ class Compression:
     def update(self, curve: VxCurve, /) -> None:
         """Commit one session's curve."""
         self._value = self.peek(curve)
-        settles, width = curve.settles_clear_of_expiry(), curve.range
-        if settles is not None and width is not None:
+        settles = curve.settles_clear_of_expiry()
+        if settles is not None:
             self._fronts.update(settles[0])
-            self._ranges.update(width)
+            self._ranges.update(spread(settles))
 
     def peek(self, curve: VxCurve, /) -> bool | None:
         """The answer if `curve` were the next session's."""
-        settles, width, usual = curve.settles_clear_of_expiry(), curve.range, self._ranges.median()
-        if settles is None or width is None or usual is None:
+        settles, usual = curve.settles_clear_of_expiry(), self._ranges.median()
+        if settles is None or usual is None:
             return None
         below = self._fronts.peek(settles[0])
-        return None if below is None else below < self._low_share and width < usual
+        return below is not None and below < self._low_share and spread(settles) < usual
 
     @property
     def value(self) -> bool | None:

@@ -1,15 +1,16 @@
 """The VX futures curve of one session."""
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Self
 
 from processors.signals._reading import read_date, read_dates, read_floats
 from processors.signals.expiry import is_monthly
 from processors.signals.realised import SESSIONS_PER_YEAR
-from processors.signals.statistic import Json, finite, positive
+from processors.signals.statistic import Json
 
 RANGE_CONTRACTS = 7
 """The curve range looks at VX1 to VX7."""
@@ -17,6 +18,17 @@ RANGE_CONTRACTS = 7
 RANGE_MIN_CONTRACTS = 5
 RANGE_MIN_DTE = 5
 """Below five days the front contract converges on its opening-auction settlement and says little of the curve."""
+
+
+_RANGE_MIN_LIFE = timedelta(days=RANGE_MIN_DTE)
+
+
+def spread(settles: Sequence[float]) -> float:
+    """Highest less lowest, in vol points.
+
+    Rounded to 1e-9 of a point, far under a tick, so that two curves of the same decimal range compare equal.
+    """
+    return round(max(settles) - min(settles), 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,8 @@ class VxCurve:
                 raise ValueError(f"expiries must ascend from after the session {self.session_date}, got {expiry}")
             if not is_monthly(expiry):
                 raise ValueError(f"{expiry} is not the expiry of a monthly VX contract")
-            positive(settle, f"settle of {expiry}")
+            if not (math.isfinite(settle) and settle > 0):
+                raise ValueError(f"settle of {expiry} must be a finite number above 0, got {settle!r}")
             before = expiry
 
     @classmethod
@@ -52,12 +65,16 @@ class VxCurve:
         Left out: expired contracts, weeklies, and settles of 0 or less, which are how missing data look at the source.
         NaN and infinities raise ValueError.
         """
-        live = {
-            expiry: settle
-            for expiry, settle in sorted(settles.items())
-            if finite(settle, f"settle of {expiry}") > 0 and expiry > session_date and is_monthly(expiry)
-        }
-        return cls(session_date, tuple(live), tuple(map(float, live.values())))
+        expiries: list[date] = []
+        prices: list[float] = []
+        for expiry in sorted(settles):
+            settle = settles[expiry]
+            if not math.isfinite(settle):
+                raise ValueError(f"settle of {expiry} must be a finite number, got {settle!r}")
+            if settle > 0 and expiry > session_date and is_monthly(expiry):
+                expiries.append(expiry)
+                prices.append(float(settle))
+        return cls(session_date, tuple(expiries), tuple(prices))
 
     def __len__(self) -> int:
         return len(self.expiries)
@@ -124,18 +141,15 @@ class VxCurve:
 
     def settles_clear_of_expiry(self) -> tuple[float, ...] | None:
         """The prices among VX1..VX7 that are at least 5 days from expiry; None when fewer than 5 are left."""
-        settles = self.settles[:RANGE_CONTRACTS]
-        soon = sum((expiry - self.session_date).days < RANGE_MIN_DTE for expiry in self.expiries[:RANGE_CONTRACTS])
-        return settles[soon:] if len(settles) - soon >= RANGE_MIN_CONTRACTS else None
+        soon = bisect_left(self.expiries, self.session_date + _RANGE_MIN_LIFE)
+        settles = self.settles[soon:RANGE_CONTRACTS]
+        return settles if len(settles) >= RANGE_MIN_CONTRACTS else None
 
     @property
     def range(self) -> float | None:
-        """Highest less lowest of VX1..VX7, in vol points; contracts under 5 days to expiry dropped, 5 must be left.
-
-        Rounded to 1e-9 of a point, far under a tick, so that two curves of the same decimal range compare equal.
-        """
+        """The spread of VX1..VX7 in vol points; contracts under 5 days to expiry are dropped, 5 must be left."""
         settles = self.settles_clear_of_expiry()
-        return None if settles is None else round(max(settles) - min(settles), 9)
+        return None if settles is None else spread(settles)
 
     def snapshot(self) -> dict[str, Json]:
         """The curve as JSON-able values."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self, TypeAlias
 
 from processors.signals._reading import (
+    read,
     read_float,
     read_floats,
     read_int,
@@ -147,8 +148,8 @@ class Macd:
     def restore(cls, snapshot: Mapping[str, Json]) -> Self:
         """Continue from a snapshot; ValueError when it is malformed."""
         parameters = read_floats(snapshot, "parameters")
-        if len(parameters) != 4:
-            raise ValueError(f"snapshot key 'parameters' must hold four numbers, got {parameters}")
+        if len(parameters) != 4 or not all(parameter.is_integer() for parameter in parameters):
+            raise ValueError(f"snapshot key 'parameters' must hold four integers, got {parameters}")
         macd = cls(*(int(parameter) for parameter in parameters))
         macd._state = _State(
             bars=read_int(snapshot, "bars"),
@@ -158,8 +159,8 @@ class Macd:
             macds=tuple(read_floats(snapshot, "macds")),
             macd=read_float(snapshot, "macd"),
             signal=read_optional_float(snapshot, "signal"),
-            cross=as_cross(snapshot.get("cross")),
-            last_cross=as_cross(snapshot.get("last_cross")),
+            cross=as_cross(read(snapshot, "cross")),
+            last_cross=as_cross(read(snapshot, "last_cross")),
             since=read_optional_int(snapshot, "since"),
         )
         bars, slow = macd._state.bars, macd._slow

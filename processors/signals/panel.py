@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Self
 
-from processors.signals._reading import as_date, read_int, read_object
+from processors.signals._reading import as_date, read, read_int, read_object
 from processors.signals.bear_steepening import BearSteepening
 from processors.signals.change import SessionChange
 from processors.signals.compression import Compression
@@ -144,7 +144,7 @@ class Panel:
         if version != SNAPSHOT_VERSION:
             raise ValueError(f"panel snapshots of version {version} cannot be read, only of version {SNAPSHOT_VERSION}")
         panel = cls()
-        session = snapshot.get("session")
+        session = read(snapshot, "session")
         panel._session = None if session is None else as_date(session, "session")
         panel._signals = Signals.from_features(read_object(snapshot, "signals"))
         panel._change = SessionChange.restore(read_object(snapshot, "vix_change"))

@@ -24,12 +24,11 @@ class RealisedVolatility:
     Closes must be above 0 (ValueError). A session left out makes the next return span two sessions.
     """
 
-    __slots__ = ("_n", "_state", "_value")
+    __slots__ = ("_n", "_state")
 
     def __init__(self, n: int = 21) -> None:
         self._n = at_least(n, 2, "n")
         self._state = _State(None, ())
-        self._value: float | None = None
 
     def _step(self, x: float) -> _State:
         x = positive(x, "close")
@@ -51,7 +50,6 @@ class RealisedVolatility:
     def update(self, x: float, /) -> None:
         """Commit one session's close."""
         self._state = self._step(x)
-        self._value = self._read(self._state)
 
     def peek(self, x: float, /) -> float | None:
         """Percent a year if `x` were the next close."""
@@ -60,12 +58,12 @@ class RealisedVolatility:
     @property
     def value(self) -> float | None:
         """Percent a year at the last close, None before close n + 1."""
-        return self._value
+        return self._read(self._state)
 
     @property
     def ready(self) -> bool:
         """Whether n returns have been seen."""
-        return self._value is not None
+        return len(self._state.returns) == self._n
 
     def snapshot(self) -> dict[str, Json]:
         """Parameters and state."""
@@ -79,5 +77,4 @@ class RealisedVolatility:
         if len(returns) > realised._n or (last is None and returns):
             raise ValueError(f"not the state of an RV({realised._n}): last={last}, {len(returns)} returns")
         realised._state = _State(last if last is None else positive(last, "snapshot key 'last'"), tuple(returns))
-        realised._value = realised._read(realised._state)
         return realised

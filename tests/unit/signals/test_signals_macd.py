@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import talib
@@ -21,7 +23,7 @@ def against_talib(closes: np.ndarray, *periods: int) -> float:
 def crossings(hist: np.ndarray) -> list[str | None]:
     """Sign changes of a histogram as a plain comparison of neighbours."""
     found: list[str | None] = [None]
-    for before, now in zip(hist[:-1], hist[1:], strict=True):
+    for before, now in pairwise(hist):
         found.append("bullish" if before <= 0 and now > 0 else "bearish" if before >= 0 and now < 0 else None)
     return found
 
@@ -90,7 +92,8 @@ def test_a_million_sessions_do_not_drift() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"parameters": [12, 26, 9]}, "four numbers"),
+        ({"parameters": [12, 26, 9]}, "four integers"),
+        ({"parameters": [12, 26.5, 9, 120]}, "four integers"),
         ({"bars": 3}, "cannot keep 0 closes"),
         ({"signal": 0.5}, "signal line"),
         ({"cross": "sideways"}, "crossover"),

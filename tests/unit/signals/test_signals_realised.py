@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 from statistics import stdev
 
 import numpy as np
@@ -24,7 +25,7 @@ def against_pandas(closes: np.ndarray, n: int = 21) -> float:
 
 def test_it_is_a_sample_deviation_in_percent_a_year() -> None:
     closes = [100.0, 101.0, 99.0, 100.5]
-    returns = [math.log(b / a) for a, b in zip(closes[:-1], closes[1:], strict=True)]
+    returns = [math.log(b / a) for a, b in pairwise(closes)]
     assert run(RealisedVolatility(3), closes)[-1] == pytest.approx(stdev(returns) * 252**0.5 * 100, rel=1e-14)
 
 

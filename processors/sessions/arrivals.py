@@ -1,0 +1,80 @@
+"""Which ticks count: each instrument's own time and sequence decide, not the order of arrival.
+
+``used``: not older than anything seen of its instrument. ``out_of_order``: older than that, but within the allowed
+lateness; it never replaces a newer value. ``duplicate``: its source has sent this sequence number before. ``late``:
+older than the allowed lateness; refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topics.ticks import MISSING
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+def running_max(groups: Ints, values: Ints, carried: Ints) -> Ints:
+    """For each row the largest value of its group in earlier rows, or what the group has ``carried``.
+
+    Args:
+        groups: group of each row, shape (n,).
+        values: int64, shape (n,).
+        carried: the largest value of each group before the first row, shape (groups,).
+    """
+    order = np.argsort(groups, kind="stable")
+    sorted_groups, sorted_values = groups[order], values[order]
+    starts = np.flatnonzero(np.r_[True, sorted_groups[1:] != sorted_groups[:-1]])
+    before = np.empty(len(values), dtype=np.int64)
+    for start, stop in zip(starts, np.r_[starts[1:], len(values)], strict=True):
+        reached = np.maximum.accumulate(np.r_[carried[sorted_groups[start]], sorted_values[start:stop]])
+        before[order[start:stop]] = reached[:-1]
+    return before
+
+
+@dataclass(slots=True)
+class Sequences:
+    """The newest sequence number and event time of each (instrument, source) that numbers its ticks."""
+
+    newest: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+
+    def duplicates(self, pairs: list[tuple[str, str]], pair: Ints, seq: Ints, ts: Ints) -> Bools:
+        """Rows whose sequence number and event time have both been reached before by their instrument and source.
+
+        ``pair`` points into ``pairs``; rows without a sequence number are never duplicates. A source that starts its
+        numbers anew goes on with newer event times and is not taken for a repetition.
+        """
+        result: Bools = np.zeros(len(seq), dtype=np.bool_)
+        numbered = np.flatnonzero(seq != MISSING)
+        if not len(numbered):
+            return result
+        seqs = np.array([self.newest.get(p, (-1, 0))[0] for p in pairs], dtype=np.int64)
+        times = np.array([self.newest.get(p, (-1, 0))[1] for p in pairs], dtype=np.int64)
+        group, numbers, stamps = pair[numbered], seq[numbered], ts[numbered]
+        old = (numbers <= running_max(group, numbers, seqs)) & (stamps <= running_max(group, stamps, times))
+        result[numbered] = old
+        np.maximum.at(seqs, group, numbers)
+        np.maximum.at(times, group, stamps)
+        for i in np.unique(group).tolist():
+            self.newest[pairs[i]] = (int(seqs[i]), int(times[i]))
+        return result
+
+    def forget(self, keep: Callable[[str], bool]) -> None:
+        """Drop the instruments that ``keep`` does not want."""
+        self.newest = {pair: reached for pair, reached in self.newest.items() if keep(pair[0])}
+
+    def snapshot(self) -> list[Any]:
+        """As JSON values."""
+        return [[symbol, source, seq, ts] for (symbol, source), (seq, ts) in sorted(self.newest.items())]
+
+    @classmethod
+    def restore(cls, rows: list[Any]) -> Sequences:
+        """The sequences that gave ``rows``."""
+        return cls({(symbol, source): (seq, ts) for symbol, source, seq, ts in rows})
+

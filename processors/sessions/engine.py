@@ -1,0 +1,544 @@
+"""The event-time engine of one market: ticks in, regime decisions out at instants that event time alone fixes.
+
+Instants, in event time:
+
+* the closes of the calendar, when the last prices are kept as stand-ins for official closes that may not come;
+* a *mark* at the end of every evaluation interval that had a tick: a provisional regime;
+* the *commit* of a session, when its official closes are complete, or have been waited for long enough.
+
+An instant fires when the stream's time passes it, before the row that passes it is applied. So a decision at T has seen
+every row up to T that arrived before the stream went on, and nothing of later rows; and it does not depend on how rows
+were cut into messages or batches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.regime.fast_path import FastPath
+from processors.regime.floors import floor_level, floors_hit
+from processors.regime.machine import Decision, Memory, decide_close, decide_mark
+from processors.sessions.arrivals import Sequences, running_max
+from processors.sessions.board import Board
+from processors.sessions.evidence import Instant, regime_event, regime_inputs, transition_event
+from processors.sessions.releases import Releases
+from processors.sessions.session import CORE, ESSENTIAL, FUTURE_ROOT, Close, Session
+from processors.signals.calendar import SessionCalendar
+from processors.signals.curve import VxCurve
+from processors.signals.inputs import SessionInputs
+from processors.signals.panel import Panel
+from processors.signals.signals import Signals
+from topics.calibration import Calibration
+from topics.codec import refusal
+from topics.dead_letter import Refused
+from topics.instrument import parse_symbol
+from topics.macro import Release
+from topics.market import Watermark
+from topics.message import STATES, State
+from topics.regime import Regime, Transition
+from topics.ticks import MISSING, TickColumns
+from topics.times import MINUTE, SECOND, format_ts
+
+Ints = NDArray[np.int64]
+_FOREVER: Final = int(np.iinfo(np.int64).max)
+_VERSION: Final = 1
+#: Order of instants at the same time.
+_CLOSES, _MARK, _COMMIT = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Event-time settings, ns.
+
+    Attributes:
+        late: how much older than the stream's time a tick may be.
+        evaluation: interval of the marks.
+        close_grace: how long a session waits for official closes after the last calendar close.
+        official_wait: how long it waits for those of VIX and SPX when their feed has sent them before.
+    """
+
+    late: int = 5 * MINUTE
+    evaluation: int = MINUTE
+    close_grace: int = 15 * MINUTE
+    official_wait: int = 360 * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """Something that row ``row`` of the input caused."""
+
+    row: int
+    message: Regime | Transition | Refused
+
+
+class Engine:
+    """State of one market and the pure steps over it."""
+
+    def __init__(self, market: str, calibration: Calibration, calendar: SessionCalendar, pace: Pace) -> None:
+        self.market = market
+        self.calibration_digest = calibration.digest()
+        self._rules = calibration.regime
+        self._calendar = calendar
+        self._pace = pace
+        self.time = 0
+        self.board = Board()
+        self.panel = Panel()
+        self.memory = Memory()
+        self.releases = Releases()
+        self.counts: Counter[str] = Counter()
+        self.newest: Regime | None = None
+        self.panel_changed = True
+        self._sequences = Sequences()
+        self._fast = FastPath(self._rules.fast_path_seconds)
+        self._session: Session | None = None
+        self._expected: frozenset[str] = frozenset()
+        self._mark: int | None = None
+        self._vix_counted = 0
+        self._committed_at = 0
+        self._out: list[Emission] = []
+
+    # Inputs
+
+    def ticks(self, columns: TickColumns) -> list[Emission]:
+        """Apply ticks of this market in their order. Returns what they caused, by row."""
+        self._out = []
+        usable = ~columns.invalid
+        for row in np.flatnonzero(columns.invalid).tolist():
+            self._refuse(row, _why(columns, row))
+        if not usable.any():
+            return self._sorted()
+        # The stream's time at each row; rows that cannot be used never move it.
+        time = np.maximum.accumulate(np.maximum(np.where(usable, columns.event_ts, 0), self.time))
+        late = usable & ~columns.official & (columns.event_ts < time - self._pace.late)
+        for row in np.flatnonzero(late).tolist():
+            self._refuse(row, _late(columns, row, int(time[row]), self._pace.late))
+        official = np.flatnonzero(usable & columns.official)
+        usable &= ~late
+        if not usable.any():
+            return self._sorted()
+        if self._session is None:
+            self._session = self._first_session(columns, int(np.argmax(usable)))
+        row, n = 0, len(columns)
+        while row < n:
+            instant, kind = self._next_instant()
+            if time[row] > instant:
+                self._fire(instant, kind, row)
+                continue
+            stop = self._segment_end(columns, usable, official, time, row, instant)
+            self._apply(columns, np.flatnonzero(usable[row:stop]) + row)
+            self.time = int(time[stop - 1])
+            self._arm(columns, usable, row, stop)
+            row = stop
+        return self._sorted()
+
+    def release(self, release: Release) -> list[Emission]:
+        """Take up a release. Instants before its publication fire first, without it."""
+        self._out = []
+        self._advance(release.release_ts)
+        self.counts["releases:used" if self.releases.apply(release, self.time) else "releases:superseded"] += 1
+        return self._sorted()
+
+    def watermark(self, watermark: Watermark) -> list[Emission]:
+        """Move the stream's time: every instant before the watermark fires."""
+        self._out = []
+        self._advance(watermark.watermark_ts)
+        return self._sorted()
+
+    def _advance(self, ts: int) -> None:
+        while self._session is not None:
+            instant, kind = self._next_instant()
+            if ts <= instant:
+                break
+            self._fire(instant, kind, 0)
+        self.time = max(self.time, ts)
+
+    # Rows
+
+    def _first_session(self, columns: TickColumns, row: int) -> Session:
+        """The session that the first tick ever belongs to; an official close is of its own day, however late."""
+        ts = int(columns.event_ts[row])
+        day = self._calendar.local_date(ts)
+        if not (columns.official[row] and self._calendar.is_session(day)):
+            day = self._calendar.session_of(ts)
+        return Session.of(self._calendar, day)
+
+    def _segment_end(
+        self, columns: TickColumns, usable: NDArray[np.bool_], official: NDArray[np.intp], time: Ints, row: int, at: int
+    ) -> int:
+        """Rows from ``row`` that can be applied before any instant can fire."""
+        stop = int(np.searchsorted(time, at, side="right"))
+        # An official close may bring the commit nearer: stop behind the rows of its moment.
+        k = int(np.searchsorted(official, row))
+        if k < len(official) and official[k] < stop:
+            stop = min(stop, int(np.searchsorted(time, time[official[k]], side="right")))
+        if self._mark is None:
+            ordinary = usable[row:stop] & ~columns.official[row:stop]
+            if ordinary.any():
+                mark = self._mark_after(int(time[row + int(np.argmax(ordinary))]))
+                stop = min(stop, int(np.searchsorted(time, mark, side="right")))
+        return stop
+
+    def _arm(self, columns: TickColumns, usable: NDArray[np.bool_], start: int, stop: int) -> None:
+        """Plan the mark that ends the interval of an ordinary tick. Official closes alone make no mark."""
+        if self._mark is None and (usable[start:stop] & ~columns.official[start:stop]).any():
+            self._mark = self._mark_after(self.time)
+
+    def _mark_after(self, ts: int) -> int:
+        return -(-ts // self._pace.evaluation) * self._pace.evaluation
+
+    def _apply(self, columns: TickColumns, rows: NDArray[np.intp]) -> None:
+        """Take up usable rows, none of which lets an instant fire."""
+        rows = self._officials(columns, rows)
+        if not len(rows):
+            return
+        symbol = self.board.codes(columns.symbols, columns.symbol[rows])[columns.symbol[rows]]
+        ts = columns.event_ts[rows]
+        repeated = self._repeated(columns, rows, ts)
+        if repeated.any() or ts[0] < self.time or (ts[1:] < ts[:-1]).any():
+            stale = ~repeated & (ts < running_max(symbol, np.where(repeated, 0, ts), self.board.ts))
+        else:
+            stale = np.zeros(len(rows), dtype=np.bool_)  # in order as a whole, so for each instrument too
+        fresh = ~repeated & ~stale
+        self.counts["ticks:duplicate"] += int(repeated.sum())
+        self.counts["ticks:out_of_order"] += int(stale.sum())
+        self.counts["ticks:used"] += int(fresh.sum())
+        source = self.board.source_codes(columns.sources)[columns.source[rows]]
+        self.board.apply(columns, rows[fresh], symbol[fresh], source[fresh])
+        self._bars(columns, rows[~repeated], symbol[~repeated])
+
+    def _repeated(self, columns: TickColumns, rows: NDArray[np.intp], ts: Ints) -> NDArray[np.bool_]:
+        """Rows that their source has sent before."""
+        seq = columns.seq[rows]
+        if (seq == MISSING).all():
+            return np.zeros(len(rows), dtype=np.bool_)
+        pair = columns.symbol[rows].astype(np.int64) * len(columns.sources) + columns.source[rows]
+        there, pair = np.unique(pair, return_inverse=True)
+        pairs = [(columns.symbols[p // len(columns.sources)], columns.sources[p % len(columns.sources)]) for p in there]
+        return self._sequences.duplicates(pairs, pair, seq, ts)
+
+    def _bars(self, columns: TickColumns, rows: NDArray[np.intp], symbol: Ints) -> None:
+        session = self._session
+        assert session is not None
+        last = columns.values["last"]
+        for name in CORE.values():
+            code = self.board.code(name)
+            if code is None:
+                continue
+            for row in rows[symbol == code].tolist():
+                if last[row] == last[row] and not columns.official[row]:
+                    session.price(name, float(last[row]), int(columns.event_ts[row]))
+
+    def _officials(self, columns: TickColumns, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Take the official closes among the rows; returns the rows without those that were refused."""
+        session = self._session
+        assert session is not None
+        refused = []
+        for row in rows[columns.official[rows]].tolist():
+            symbol, ts = columns.symbols[columns.symbol[row]], int(columns.event_ts[row])
+            reason = self._unfit(session, symbol, ts)
+            if reason is not None:
+                self._refuse(row, reason)
+                refused.append(row)
+                continue
+            names = ("settle", "last") if parse_symbol(symbol).kind == "future" else ("last", "settle")
+            values = [float(columns.values[name][row]) for name in names]
+            value = next(v for v in values if v == v)
+            session.official(symbol, Close(value, ts, columns.sources[columns.source[row]]))
+        return rows[~np.isin(rows, refused)] if refused else rows
+
+    def _unfit(self, session: Session, symbol: str, ts: int) -> Refused | None:
+        """Why an official close cannot be taken, or None."""
+        day = self._calendar.local_date(ts)
+        if not self._calendar.is_session(day):
+            return Refused("not_a_session", f"official close of {symbol} on {day}, which is no session of the exchange")
+        if day < session.day:
+            return Refused("session_committed", f"official close of {symbol} for {day}, which is already committed")
+        if day > session.day or ts < session.open_ts:
+            return Refused("invalid", f"official close of {symbol} at {format_ts(ts)}, before its session has opened")
+        return None
+
+    # Instants
+
+    def _next_instant(self) -> tuple[int, int]:
+        """Time, ns, and kind of the next instant."""
+        session = self._session
+        if session is None:
+            return _FOREVER, _COMMIT
+        moments = session.moments
+        closes = moments[session.passed] if session.passed < len(moments) else _FOREVER
+        mark = _FOREVER if self._mark is None else self._mark
+        return min((closes, _CLOSES), (mark, _MARK), (self._commit_ts(session), _COMMIT))
+
+    def _commit_ts(self, session: Session) -> int:
+        """When the session commits, as far as is known now, ns."""
+        last_close = session.moments[-1]
+        arrived = max((close.ts for close in session.officials.values()), default=0)
+        missing = self._expected - session.officials.keys()
+        if self._expected and not missing:
+            return max(last_close, arrived)
+        if not missing & ESSENTIAL:
+            return max(last_close + self._pace.close_grace, arrived)
+        return last_close + self._pace.official_wait
+
+    def _fire(self, ts: int, kind: int, row: int) -> None:
+        session = self._session
+        assert session is not None
+        self.time = max(self.time, ts)
+        if kind == _CLOSES:
+            self._stand_ins(session, ts)
+            session.passed += 1
+        elif kind == _MARK:
+            self._mark = None
+            self._evaluate(session, ts, row)
+        else:
+            self._commit(session, ts, row)
+
+    def _stand_ins(self, session: Session, ts: int) -> None:
+        """Keep the last prices within the session of the instruments that close at ``ts``."""
+        for code, symbol in enumerate(self.board.symbols):
+            if session.closing_ts(symbol) == ts and self.board.ts[code] >= session.open_ts:
+                price = self.board.price(code)
+                if price is not None:
+                    source = self.board.source_of(symbol) or "unspecified"
+                    session.stand_ins[symbol] = Close(price, int(self.board.ts[code]), source)
+
+    def _commit(self, session: Session, ts: int, row: int) -> None:
+        """Commit the session: advance the recursive signals once and decide."""
+        closes = {name: session.close_of(symbol) for name, symbol in CORE.items()}
+        futures = dict(self._future_closes(session))
+        curve = VxCurve.from_settles(session.day, {expiry: close.value for expiry, close in futures.items()})
+        present = {name: close.value for name, close in closes.items() if close is not None}
+        if present or self.panel.session_date is not None:
+            self.panel.update(SessionInputs(session_date=session.day, curve=curve if curve else None, **present))
+            self.panel_changed = True
+        signals = self.panel.signals
+        stand_ins = tuple(
+            sorted(
+                symbol
+                for symbol in (*CORE.values(), *(f"{FUTURE_ROOT}/{e.isoformat()}" for e in curve.expiries))
+                if symbol not in session.officials and symbol in session.stand_ins
+            )
+        )
+        degraded = _degraded(
+            {name: "missing" if closes[name] is None else None for name in CORE},
+            signals,
+            None if curve else "missing",
+            stand_ins,
+        )
+        for symbol, bar in session.bars.items():
+            close = session.close_of(symbol)
+            if close is not None:
+                bar[1:] = max(bar[1], close.value), min(bar[2], close.value), close.value
+        sources = {name: close.source for name, close in closes.items() if close is not None}
+        if curve:
+            sources["vx"] = futures[curve.expiries[0]].source
+        at = Instant(
+            self.market,
+            "close",
+            session.day,
+            ts,
+            signals,
+            curve if curve else None,
+            degraded,
+            stand_ins,
+            session.bars,
+            sources,
+            self.releases.newest,
+        )
+        self._emit(at, decide_close(self._rules, self.memory, regime_inputs(signals)), row)
+        if session.officials:
+            self._expected = frozenset(s for s in session.officials if _alive(s, session.day))
+        self.board.forget(session.day)
+        self._sequences.forget(lambda symbol: _alive(symbol, session.day))
+        self._committed_at = ts
+        self._session = Session.of(self._calendar, self._calendar.next_session(session.day))
+
+    def _future_closes(self, session: Session) -> Iterator[tuple[date, Close]]:
+        """Closes of the VX contracts that are still alive after the session."""
+        for symbol in {**session.stand_ins, **session.officials}:
+            instrument = parse_symbol(symbol)
+            close = session.close_of(symbol)
+            if instrument.kind == "future" and instrument.root == FUTURE_ROOT and instrument.expiry and close:
+                yield instrument.expiry, close
+
+    def _evaluate(self, session: Session, ts: int, row: int) -> None:
+        """A mark: the regime as it would be now. The state may go up by the fast path; nothing else is committed."""
+        within = session.open_ts <= ts <= session.vix_close_ts
+        oldest_ok = ts - self._rules.max_age_seconds * SECOND
+        usable_from = ts - self._rules.max_age_session_seconds * SECOND if within else oldest_ok
+        prices = {name: self.board.last(symbol, usable_from) for name, symbol in CORE.items()}
+        futures = {
+            expiry: price
+            for expiry, symbol in self.board.futures(FUTURE_ROOT)
+            if (price := self.board.last(symbol, oldest_ok)) is not None
+        }
+        curve = VxCurve.from_settles(session.day, futures)
+        signals = self._provisional(
+            SessionInputs(
+                session_date=session.day,
+                curve=curve if curve else None,
+                **{name: price for name, price in prices.items() if price is not None},
+            )
+        )
+        inputs = regime_inputs(signals)
+        vix_ts = self.board.newest("VIX")
+        fresh = inputs.vix is not None and vix_ts > self._vix_counted
+        if fresh:
+            self._vix_counted = vix_ts
+        level = self._fast.update(ts, floor_level(floors_hit(self._rules.floors, inputs)), fresh)
+        confirmed: State | None = STATES[level] if level else None
+        faults = {
+            name: None if price is not None else "stale" if self.board.newest(CORE[name]) else "missing"
+            for name, price in prices.items()
+        }
+        sources = {name: self.board.source_of(symbol) for name, symbol in CORE.items() if prices[name] is not None}
+        at = Instant(
+            self.market,
+            "mark",
+            session.day,
+            ts,
+            signals,
+            curve if curve else None,
+            _degraded(faults, signals, None if curve else "missing", ()),
+            sources={name: source for name, source in sources.items() if source is not None},
+            releases=self.releases.newest,
+        )
+        self._emit(at, decide_mark(self._rules, self.memory, inputs, 0.0, confirmed), row)
+
+    def _provisional(self, inputs: SessionInputs) -> Signals:
+        """Signals as if the session ended now.
+
+        What has not been quoted since the last commit keeps its committed value: otherwise yesterday's close would
+        count once more, as a day without change.
+        """
+        committed = self.panel.signals
+        quoted = {name: self.board.newest(symbol) > self._committed_at for name, symbol in CORE.items()}
+        signals = self.panel.peek(inputs)
+        kept: dict[str, Any] = {}
+        if inputs.spx is not None and not quoted["spx"]:
+            kept |= {"rv21": committed.rv21, "rsi14": committed.rsi14}
+        if inputs.vix is not None and not quoted["vix"]:
+            kept |= {name: getattr(committed, name) for name in _OF_VIX}
+        return _replaced(signals, kept) if kept else signals
+
+    # Outputs
+
+    def _emit(self, at: Instant, decision: Decision | None, row: int) -> None:
+        if decision is None:
+            return
+        regime = regime_event(at, decision, self.memory.below, self.calibration_digest)
+        self.memory = decision.memory
+        self.newest = regime
+        self.counts[f"regimes:{at.kind}"] += 1
+        self._out.append(Emission(row, regime))
+        transition = transition_event(regime)
+        if transition is not None:
+            self._out.append(Emission(row, transition))
+
+    def _refuse(self, row: int, refused: Refused) -> None:
+        self.counts["ticks:refused"] += 1
+        self._out.append(Emission(row, refused))
+
+    def _sorted(self) -> list[Emission]:
+        out, self._out = sorted(self._out, key=lambda emission: emission.row), []
+        return out
+
+    # State
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything but the panel, as JSON values. The panel changes once a session and is kept apart."""
+        return {
+            "version": _VERSION,
+            "time": self.time,
+            "board": self.board.snapshot(),
+            "memory": [self.memory.state, self.memory.below],
+            "releases": self.releases.snapshot(),
+            "sequences": self._sequences.snapshot(),
+            "fast_path": self._fast.snapshot(),
+            "session": None if self._session is None else self._session.snapshot(),
+            "expected": sorted(self._expected),
+            "mark": self._mark,
+            "vix_counted": self._vix_counted,
+            "committed_at": self._committed_at,
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take back what :meth:`snapshot` gave. ValueError for another version."""
+        if saved.get("version") != _VERSION:
+            raise ValueError(f"market state of version {saved.get('version')!r} cannot be read, only {_VERSION}")
+        self.time = saved["time"]
+        self.board = Board.restore(saved["board"])
+        state, below = saved["memory"]
+        self.memory = Memory(state, below)
+        self.releases = Releases.restore(saved["releases"])
+        self._sequences = Sequences.restore(saved["sequences"])
+        self._fast.restore(saved["fast_path"])
+        session = saved["session"]
+        self._session = None if session is None else Session.restore(self._calendar, session)
+        self._expected = frozenset(saved["expected"])
+        self._mark = saved["mark"]
+        self._vix_counted = saved["vix_counted"]
+        self._committed_at = saved["committed_at"]
+
+
+#: Signals that rest on VIX alone and count sessions.
+_OF_VIX: Final = (
+    "vix_change",
+    "macd",
+    "macd_signal",
+    "macd_hist",
+    "macd_cross",
+    "macd_acting",
+    "macd_sessions_since_cross",
+    "macd_last_cross",
+)
+
+
+def _replaced(signals: Signals, kept: Mapping[str, Any]) -> Signals:
+    return Signals(**{name: kept.get(name, getattr(signals, name)) for name in Signals.__dataclass_fields__})
+
+
+def _alive(symbol: str, day: date) -> bool:
+    expiry = parse_symbol(symbol).expiry
+    return expiry is None or expiry > day
+
+
+def _degraded(
+    faults: Mapping[str, str | None], signals: Signals, vx: str | None, stand_ins: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Inputs that are not what they should be, as ``name:fault``, sorted."""
+    found = [f"{name}:{fault}" for name, fault in faults.items() if fault is not None]
+    if vx is not None:
+        found.append(f"vx:{vx}")
+    found += [f"{name}:stand_in" for name, symbol in CORE.items() if symbol in stand_ins]
+    if any(symbol.startswith(f"{FUTURE_ROOT}/") for symbol in stand_ins):
+        found.append("vx:stand_in")
+    if signals.spx is not None and signals.rv21 is None:
+        found.append("rv21:warm_up")
+    return tuple(sorted(found))
+
+
+def _why(columns: TickColumns, row: int) -> Refused:
+    """Why a row was marked invalid: no valid tick, or else dated later than the log's own time."""
+    return refusal(columns, row) or future(int(columns.event_ts[row]))
+
+
+def future(ts: int) -> Refused:
+    """The refusal of an event time that the log's own clock has not reached."""
+    return Refused("future", f"event time {format_ts(ts)} is later than the log's own time at which it was written")
+
+
+def _late(columns: TickColumns, row: int, now: int, allowed: int) -> Refused:
+    symbol, ts = columns.symbols[columns.symbol[row]], int(columns.event_ts[row])
+    return Refused(
+        "late",
+        f"{symbol} at {format_ts(ts)} came when the stream had reached {format_ts(now)}; "
+        f"ticks may be {allowed // SECOND} s late",
+    )

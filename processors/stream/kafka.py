@@ -1,0 +1,349 @@
+"""A log in Apache Kafka: for production, and for spreading a processor over several machines.
+
+Positions and outputs commit in one transaction that carries the member's generation, so a member that lost its
+partitions cannot commit. The transactional id is ``GROUP.INSTANCE``: a restart ends its predecessor's transaction at
+once. Records are taken as bytes and never decoded by the client.
+
+A user of the log needs these ACLs: read on the input topics and the changelog, write on the outputs and the changelog,
+read on the group, and write and describe on the transactional id.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, errors
+from kafka.admin import MemberToRemove
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.protocol.consumer import OffsetSpec
+from kafka.structs import ConsumerGroupMetadata
+from kafka.structs import TopicPartition as KafkaTopicPartition
+
+from processors.errors import AlvhError, LogUnavailable, Rebalanced, UserError
+from processors.stream.deadline import Caller
+from processors.stream.kafka_client import Settings, explained, explaining, parse_servers
+from processors.stream.kafka_producer import Transactions
+from processors.stream.kafka_reader import Readers, records_of
+from processors.stream.log import Member, Out, Poll, Record, TopicPartition
+
+T = TypeVar("T")
+
+_log = logging.getLogger("alvh.stream.kafka")
+
+#: Seconds of one call of the client's poll: after each of them a new assignment is looked for.
+_SLICE = 0.1
+
+
+class KafkaCluster:
+    """The Kafka cluster that ``bootstrap_servers`` belong to.
+
+    Args:
+        bootstrap_servers: ``host:port`` of some brokers, in a list or separated by commas.
+        security: TLS and SASL settings, see :data:`processors.stream.kafka_client.SECURITY`.
+        settings: more of :class:`processors.stream.kafka_client.Settings`: ``deadline``, ``session_timeout``, ...
+
+    Raises LogUnavailable when no broker answers, UserError for an unknown security setting.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str],
+        security: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        self._settings = Settings(parse_servers(bootstrap_servers), dict(security or {}), **settings)
+        self._caller = Caller("kafka admin")
+        self._publishers: dict[str, Transactions] = {}
+        self._readers = Readers(self._settings)
+        try:
+            with explaining(f"connecting to {','.join(self._settings.servers)}"):
+                self._admin = KafkaAdminClient(**self._settings.client())
+        except AlvhError as error:
+            raise LogUnavailable(str(error)) from error
+
+    def __repr__(self) -> str:
+        return f"KafkaCluster({','.join(self._settings.servers)!r})"
+
+    def topics(self) -> dict[str, int]:
+        """Topic names and their partition counts, without Kafka's own topics."""
+        found = self._ask("listing topics", self._admin.describe_topics)
+        return {t["name"]: len(t["partitions"]) for t in found if not t["is_internal"]}
+
+    def create(self, topics: Mapping[str, int], *, compacted: frozenset[str] = frozenset()) -> None:
+        """Create the topics that are missing, with the brokers' own replication factor."""
+        known = self.topics()
+        missing = {
+            name: {
+                "num_partitions": count,
+                "replication_factor": -1,
+                "configs": {"cleanup.policy": "compact"} if name in compacted else {},
+            }
+            for name, count in topics.items()
+            if name not in known
+        }
+        try:
+            if missing:
+                self._ask("creating topics", lambda: self._admin.create_topics(missing, wait_for_metadata=True))
+        except AlvhError as error:
+            if not isinstance(error.__cause__, errors.TopicAlreadyExistsError):
+                raise
+            self.create(topics, compacted=compacted)  # another process creates them too: see what is left
+
+    def publish(self, outs: Iterable[Out], *, producer: str = "feed") -> None:
+        """Append ``outs`` in one transaction. Two processes that publish need different ``producer`` names."""
+        if producer not in self._publishers:
+            self._publishers[producer] = Transactions(self._settings, producer, self.partitions)
+        transactions = self._publishers[producer]
+        try:
+            for out in outs:
+                transactions.send(out)
+            transactions.commit({}, None)
+        except BaseException:
+            del self._publishers[producer]
+            transactions.close()
+            raise
+
+    def read(self, tp: TopicPartition, start: int = 0) -> Iterator[Record]:
+        """Committed records of ``tp`` from ``start`` on, up to the first transaction that is open now."""
+        self._known(tp)
+        return self._readers.read(tp, start, self._readers.stable_end(tp))
+
+    def end_offset(self, tp: TopicPartition) -> int:
+        """The high watermark: the next offset to be written."""
+        self._known(tp)
+        one = KafkaTopicPartition(*tp)
+        ask = {one: OffsetSpec.LATEST}
+        offset: int = self._ask(f"end of {tp.topic}", lambda: self._admin.list_partition_offsets(ask))[one].offset
+        return offset
+
+    def member(self, member: Member) -> KafkaLog:
+        """Join as ``member``. The group is joined at the first poll."""
+        return KafkaLog(self, self._settings, member)
+
+    def close(self) -> None:
+        """Close every connection of this object, in a few seconds whatever the brokers do; safe to call twice."""
+        while self._publishers:
+            self._publishers.popitem()[1].close()
+        self._readers.close()
+        self._caller.close()
+        self._admin.close()
+
+    def partitions(self, topic: str) -> int:
+        """Partition count of one topic. Raises UserError when there is no such topic."""
+        (found,) = self._ask(f"partitions of {topic}", lambda: self._admin.describe_topics([topic]))
+        if found["error_code"] == errors.UnknownTopicOrPartitionError.errno:
+            raise UserError(f"there is no topic {topic!r}; create it first")
+        if found["error_code"]:
+            raise explained(errors.for_code(found["error_code"])(topic), f"partitions of {topic}")
+        return len(found["partitions"])
+
+    def remove(self, member: Member, member_id: str) -> None:
+        """Take a member out of its group, unless its instance has been started again since."""
+        gone = MemberToRemove(member_id=member_id, group_instance_id=member.instance, reason="ended")
+        self._ask("leaving the group", lambda: self._admin.remove_group_members(member.group, [gone]))
+
+    def _known(self, tp: TopicPartition) -> None:
+        count = self.partitions(tp.topic)
+        if not 0 <= tp.partition < count:
+            raise UserError(f"topic {tp.topic!r} has partitions 0 to {count - 1}, not {tp.partition}")
+
+    def _ask(self, what: str, function: Callable[[], T]) -> T:
+        with explaining(what):
+            return self._caller.call(what, self._settings.deadline, function)
+
+
+class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes what happens to the assignment. Called on the client's own thread, only while the consumer polls.
+
+    It touches nothing but the consumer's memory: a call to the broker from here would fail or hang.
+    """
+
+    def __init__(self) -> None:
+        self.consumer: Any = None
+        self.news = False
+        self.group: ConsumerGroupMetadata | None = None
+
+    def on_partitions_revoked(self, revoked: Any) -> None:
+        """Nothing: no work is open between polls, and the broker refuses commits of the old generation."""
+
+    def on_partitions_assigned(self, assigned: Any) -> None:
+        for tp in assigned:  # returned by no poll until it is sought
+            self.consumer.pause(tp)
+            self.consumer.seek(tp, 0)
+        # Exactly here: while the next rebalance is under way the client already shows the next generation, with which
+        # a commit of partitions that have moved would be let through.
+        self.group = self.consumer.group_metadata()
+        self.news = True
+
+    def on_partitions_lost(self, lost: Any) -> None:
+        self.group = None
+        self.news = True
+
+
+class KafkaLog:
+    """One member of a consumer group.
+
+    Membership is kept by heartbeats on the client's own thread; between two polls there may be
+    ``max_poll_interval_ms``, here ten minutes, which is far more than a restore takes. So a restore needs no polling.
+    """
+
+    def __init__(self, cluster: KafkaCluster, settings: Settings, member: Member) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._member = member
+        self._timeout = int(settings.deadline * 1000)
+        counts = {topic: cluster.partitions(topic) for topic in member.inputs}
+        if len(set(counts.values())) != 1:
+            raise UserError(f"inputs read together need the same number of partitions: {counts}")
+        self._generation = 0
+        self._partitions: frozenset[int] = frozenset()
+        self._sought: set[TopicPartition] = set()
+        self._paused: set[TopicPartition] = set()
+        self._ends: dict[KafkaTopicPartition, int] | None = None
+        self._ended = False
+        self._readers = Readers(settings)
+        # first: from here on nothing of a predecessor can be committed, and what it left open is decided
+        self._transactions = Transactions(settings, f"{member.group}.{member.instance}", cluster.partitions)
+        try:
+            with explaining(f"joining group {member.group}"):
+                self._consumer = KafkaConsumer(
+                    **settings.consumer(),
+                    group_id=member.group,
+                    group_instance_id=member.instance,
+                    partition_assignment_strategy=[RangePartitionAssignor],
+                    session_timeout_ms=int(settings.session_timeout * 1000),
+                    heartbeat_interval_ms=int(min(settings.session_timeout / 3, 3.0) * 1000),
+                    max_poll_interval_ms=600_000,
+                )
+                self._assignments = _Assignments()
+                self._assignments.consumer = self._consumer
+                self._consumer.subscribe(member.inputs, listener=self._assignments)
+        except BaseException:
+            self._transactions.close()
+            raise
+
+    # Log
+
+    def poll(self, timeout: float) -> Poll:
+        """Records since the last poll. The first poll of a generation only tells what is owned now."""
+        end = time.monotonic() + timeout
+        self._ends = None
+        while True:
+            left = max(end - time.monotonic(), 0.0)
+            with explaining(f"polling as {self._member.group}.{self._member.instance}"):
+                found = self._consumer.poll(timeout_ms=int(min(left, _SLICE) * 1000))
+            if self._assignments.news:
+                self._adopt()
+                return Poll(self._partitions, self._generation)
+            if found or not left:
+                brought = {TopicPartition(*tp): records_of(TopicPartition(*tp), some) for tp, some in found.items()}
+                return Poll(self._partitions, self._generation, brought)
+
+    def send(self, out: Out) -> None:
+        """Send ``out`` within the open transaction."""
+        self._transactions.send(out)
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Commit what was sent and the positions, as the generation that the last poll told."""
+        group = self._assignments.group
+        if group is None or self._assignments.news:
+            self._transactions.abort()
+            raise Rebalanced(f"{self._member.group}.{self._member.instance} owns no partitions")
+        self._transactions.commit(positions, group)
+
+    def end(self) -> None:
+        """Abort what is open, give the partitions to the others now, close: in a few seconds at most."""
+        if self._ended:
+            return
+        self._ended = True
+        self._transactions.close()
+        # A member with a fixed instance name does not leave by itself when it closes
+        group = self._consumer.group_metadata()
+        self._consumer.close(autocommit=False, timeout_ms=2000)
+        self._readers.close()
+        if group.member_id:
+            try:
+                self._cluster.remove(self._member, group.member_id)
+            except AlvhError as error:
+                _log.warning("%s keeps its partitions until its session ends: %s", self._member.instance, error)
+
+    def committed(self, tp: TopicPartition) -> int | None:
+        """The group's committed position; waits for a transaction that is about to change it."""
+        with explaining(f"position of {self._member.group} on {tp.topic}"):
+            offset: int | None = self._consumer.committed(KafkaTopicPartition(*tp), timeout_ms=self._timeout)
+        return offset
+
+    def beginning(self, tp: TopicPartition) -> int:
+        """The oldest offset that retention has left."""
+        return self._readers.beginning(tp)
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        """Read ``tp`` from ``offset`` on."""
+        one = KafkaTopicPartition(*tp)
+        if tp.partition not in self._partitions or tp.topic not in self._member.inputs:
+            raise ValueError(f"{tp} is not owned")
+        self._consumer.seek(one, offset)
+        self._sought.add(tp)
+        if tp not in self._paused:
+            self._consumer.resume(one)
+
+    def pause(self, tps: Iterable[TopicPartition]) -> None:
+        """Stop returning records of these partitions."""
+        for tp in tps:
+            self._paused.add(tp)
+            self._consumer.pause(KafkaTopicPartition(*tp))
+
+    def resume(self, tps: Iterable[TopicPartition]) -> None:
+        """Return records of these partitions again."""
+        for tp in tps:
+            self._paused.discard(tp)
+            if tp in self._sought:
+                self._consumer.resume(KafkaTopicPartition(*tp))
+
+    def caught_up(self, tp: TopicPartition) -> bool:
+        """True when the position has reached the last stable offset, asked for once a poll for all partitions."""
+        if tp not in self._sought:
+            return False
+        if self._ends is None:
+            owned = [KafkaTopicPartition(*one) for one in self._sought]
+            with explaining("asking how far the inputs reach"):
+                self._ends = self._consumer.end_offsets(owned, timeout_ms=self._timeout)
+        position = self._position(tp)
+        return position is not None and position >= self._ends[KafkaTopicPartition(*tp)]
+
+    def read(self, tp: TopicPartition) -> Iterator[Record]:
+        """Every record committed to ``tp`` up to now.
+
+        "Now" is the high watermark: the last stable offset would stop before records that are committed behind
+        another producer's open transaction.
+        """
+        return self._readers.read(tp, 0, self._cluster.end_offset(tp))
+
+    def lag(self, tp: TopicPartition) -> int | None:
+        """Offsets between the position and the high watermark that the last fetch told; None before the first one."""
+        if tp not in self._sought:
+            return None
+        end, position = self._consumer.highwater(KafkaTopicPartition(*tp)), self._position(tp)
+        return None if end is None or position is None else max(end - position, 0)
+
+    def _position(self, tp: TopicPartition) -> int | None:
+        position: int | None = self._consumer.position(KafkaTopicPartition(*tp), timeout_ms=0)  # 0: asks nobody
+        return position
+
+    def _adopt(self) -> None:
+        """Take the new assignment. Work of the old one is aborted, and every partition waits for its seek."""
+        self._assignments.news = False
+        self._transactions.abort()
+        self._generation += 1
+        self._sought.clear()
+        self._paused.clear()
+        owned: set[TopicPartition] = set()
+        if self._assignments.group is not None:
+            owned = {TopicPartition(*tp) for tp in self._consumer.assignment()}
+        self._partitions = frozenset(tp.partition for tp in owned)
+        if len(owned) != len(self._partitions) * len(self._member.inputs):
+            raise LogUnavailable(f"the inputs of {self._member.group} no longer have the same number of partitions")
+        _log.info("%s.%s owns partitions %s", self._member.group, self._member.instance, sorted(self._partitions))

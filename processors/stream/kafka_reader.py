@@ -1,0 +1,95 @@
+"""Reading one partition from here to there, outside of any group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from kafka import KafkaConsumer
+from kafka.structs import TopicPartition as KafkaTopicPartition
+
+from processors.errors import DeadlineExceeded
+from processors.stream.kafka_client import Settings, explaining
+from processors.stream.log import Record, TopicPartition
+
+
+def records_of(tp: TopicPartition, found: Iterable[Any]) -> list[Record]:
+    """The client's records as ours."""
+    topic, partition = tp
+    return [
+        Record(topic, partition, r.offset, r.timestamp * 1_000_000, r.key, r.value, tuple(r.headers)) for r in found
+    ]
+
+
+class Readers:
+    """Consumers that each read one partition at a time; one that has finished is kept for the next reading."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._idle: list[KafkaConsumer] = []
+
+    def beginning(self, tp: TopicPartition) -> int:
+        """Offset of the oldest record that retention has left."""
+        consumer = self._take()
+        one = KafkaTopicPartition(*tp)
+        with explaining(f"asking for the beginning of {tp.topic} partition {tp.partition}"):
+            offset: int = consumer.beginning_offsets([one], timeout_ms=self._timeout)[one]
+        self._idle.append(consumer)
+        return offset
+
+    def stable_end(self, tp: TopicPartition) -> int:
+        """The last stable offset: what readers of committed records can see ends here."""
+        consumer = self._take()
+        one = KafkaTopicPartition(*tp)
+        with explaining(f"asking for the end of {tp.topic} partition {tp.partition}"):
+            offset: int = consumer.end_offsets([one], timeout_ms=self._timeout)[one]
+        self._idle.append(consumer)
+        return offset
+
+    def read(self, tp: TopicPartition, start: int, target: int) -> Iterator[Record]:
+        """Committed records from offset ``start`` to before ``target``.
+
+        It ends when the *position* has reached the target, not when a record has: markers and aborted records take
+        offsets too. DeadlineExceeded when the position stands still for longer than an answer may take, as it does
+        behind a transaction that stays open.
+        """
+        where = f"reading {tp.topic} partition {tp.partition}"
+        one = KafkaTopicPartition(*tp)
+        start = max(start, self.beginning(tp))
+        consumer = self._take()
+        try:
+            with explaining(where):
+                consumer.assign([one])
+                consumer.seek(one, start)
+            position = start
+            moved = time.monotonic()
+            while position < target:
+                with explaining(where):
+                    found = consumer.poll(timeout_ms=200).get(one, [])
+                    reached = consumer.position(one, timeout_ms=0)
+                yield from (record for record in records_of(tp, found) if record.offset < target)
+                if reached is not None and reached > position:
+                    position, moved = reached, time.monotonic()
+                elif time.monotonic() - moved > self._settings.deadline:
+                    raise DeadlineExceeded(
+                        f"{where}: position {position} of {target} has not moved for {self._settings.deadline:g} s;"
+                        " the transaction of a producer that is gone may still be open there"
+                    )
+        finally:
+            self._idle.append(consumer)
+
+    def close(self) -> None:
+        """Close the consumers that are idle; safe to call twice."""
+        while self._idle:
+            self._idle.pop().close(autocommit=False, timeout_ms=1000)
+
+    @property
+    def _timeout(self) -> int:
+        return int(self._settings.deadline * 1000)
+
+    def _take(self) -> KafkaConsumer:
+        if self._idle:
+            return self._idle.pop()
+        with explaining("connecting a consumer"):
+            return KafkaConsumer(**self._settings.consumer())

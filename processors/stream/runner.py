@@ -1,0 +1,372 @@
+"""The loop: poll, merge, process, commit; restore after an assignment, drop and read again after a lost commit.
+
+Between two commits everything is in memory alone: outputs wait in a list, and the state of the last commit is kept as
+the bytes that were written to the changelog. So dropping uncommitted work means forgetting, and an instance that dies
+anywhere leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from processors.errors import Rebalanced, StateMismatch
+from processors.stream.lifecycle import Lifecycle
+from processors.stream.log import Log, Out, Poll, TopicPartition
+from processors.stream.log import Record as LogRecord
+from processors.stream.merge import Channel, merge
+from processors.stream.metrics import Metrics
+from processors.stream.processor import Decoded, Processor, Segment, Task
+from topics.catalog import DEAD_LETTERS, changelog
+from topics.codec import JSON_HEADERS
+from topics.dead_letter import Refused, dead_letter
+from topics.message import canonical_json
+from topics.times import FIRST_TS, SECOND
+
+logger = logging.getLogger("alvh.stream.runner")
+
+#: Key of the changelog record that holds a task's input positions and stream times.
+POSITIONS_KEY = b"#positions"
+#: Records that may wait in one input before it is paused, and below which it is read on.
+PAUSE_AT, RESUME_AT = 20_000, 5_000
+
+
+def dead_letter_out(record: LogRecord, row: int, refused: Refused, event_ts: int, original: bytes) -> Out:
+    """The dead letter for one row of a record. Where it stood in the log is in the headers, which are not compared."""
+    letter = dead_letter(record.topic, refused, max(event_ts, FIRST_TS), record.key, original)
+    where = f"{record.topic}/{record.partition}/{record.offset}/{row}"
+    headers = (*JSON_HEADERS, ("alvh-source", where.encode()))
+    return Out(DEAD_LETTERS, record.topic.encode(), letter.canonical(), headers)
+
+
+@dataclass(slots=True)
+class _Part:
+    """One partition that this member owns."""
+
+    task: Task
+    channels: list[Channel]
+    paused: set[str] = field(default_factory=set)
+    dirty: bool = False
+
+
+class Runner:
+    """Runs one processor over one log member. Use it from one thread.
+
+    Args:
+        log: this member's view of the log.
+        processor: what to run.
+        metrics: where to count.
+        commit_interval: seconds after which work without urgent outputs is committed.
+        clock: monotonic seconds; only pace and waiting depend on it, never an output.
+        enter: told of each :class:`Lifecycle` state that is entered.
+        tick: called once a cycle, to show that the loop lives.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        processor: Processor,
+        metrics: Metrics,
+        *,
+        commit_interval: float = 0.1,
+        clock: Callable[[], float] = time.monotonic,
+        enter: Callable[[Lifecycle], None] = lambda state: None,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.log = log
+        self.processor = processor
+        self.metrics = metrics
+        self.commit_interval = commit_interval
+        self._clock = clock
+        self._enter = enter
+        self._tick = tick
+        self._changelog = changelog(processor.name)
+        self._generation: int | None = None
+        self._parts: dict[int, _Part] = {}
+        self._outs: list[Out] = []
+        self._urgent = False
+        self._last_commit = clock()
+        self._ended = False
+
+    # One cycle
+
+    def step(self, timeout: float = 0.1, *, exhausted: bool = False) -> int:
+        """Poll once, process what can be processed, commit when it is due. Returns the rows that were processed.
+
+        ``exhausted`` says that the inputs are complete: nothing waits for an input that is silent.
+        """
+        self._tick()
+        polled = self.log.poll(timeout if not self._dirty else min(timeout, self._until_commit()))
+        self.metrics.set("alvh_last_poll_timestamp_seconds", time.time())
+        if polled.generation != self._generation:
+            self._assign(polled)  # seeks: what this poll brought is read again from there
+        else:
+            self._buffer(polled)
+        rows = 0
+        for partition, part in self._parts.items():
+            rows += self._process(partition, part, exhausted)
+        if self._urgent or (self._dirty and self._until_commit() <= 0):
+            self.commit()
+        return rows
+
+    def drain(self, *, exhausted: bool = False) -> int:
+        """Step until there is nothing more to read or process, and commit. Returns the rows that were processed."""
+        total = 0
+        while True:
+            rows = self.step(0.0, exhausted=exhausted)
+            total += rows
+            if rows == 0 and self._parts and self._all_read():
+                self.commit()
+                return total
+
+    def run(self, stop: Callable[[], bool], timeout: float = 0.1) -> None:
+        """Step until ``stop()`` is true, then commit what is done and leave."""
+        self._enter(Lifecycle.JOINING)
+        while not stop():
+            self.step(timeout)
+        self._enter(Lifecycle.STOPPING)
+        self.close()
+        self._enter(Lifecycle.STOPPED)
+
+    def close(self) -> None:
+        """Commit what has been processed and leave the group. Buffered records stay in the log for the next start."""
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            if self._dirty:
+                self.commit()
+        finally:
+            self.log.end()
+
+    @property
+    def _dirty(self) -> bool:
+        return any(part.dirty for part in self._parts.values())
+
+    def _until_commit(self) -> float:
+        return max(0.0, self.commit_interval - (self._clock() - self._last_commit))
+
+    def _all_read(self) -> bool:
+        return all(
+            self.log.caught_up(TopicPartition(channel.topic, partition)) and channel.topic not in part.paused
+            for partition, part in self._parts.items()
+            for channel in part.channels
+        )
+
+    # Assignment and restore
+
+    def _assign(self, polled: Poll) -> None:
+        """Forget everything uncommitted and take up the partitions as they were last committed."""
+        self._parts, self._outs, self._urgent = {}, [], False
+        self._generation = polled.generation
+        self.metrics.inc("alvh_assignments_total")
+        if not polled.partitions:
+            self._enter(Lifecycle.JOINING)
+            return
+        self._enter(Lifecycle.RESTORING)
+        for partition in sorted(polled.partitions):
+            started = self._clock()
+            self._parts[partition] = self._restore(partition)
+            self.metrics.observe("alvh_restore_seconds", self._clock() - started)
+        logger.info("%s: partitions %s restored", self.processor.name, sorted(polled.partitions))
+        self._enter(Lifecycle.RUNNING)
+
+    def _restore(self, partition: int) -> _Part:
+        state: dict[bytes, bytes] = {}
+        for record in self.log.read(TopicPartition(self._changelog, partition)):
+            self._tick()
+            if record.key is None:
+                continue
+            if record.value is None:
+                state.pop(record.key, None)
+            else:
+                state[record.key] = record.value
+        positions, times = self._positions(partition, state.get(POSITIONS_KEY))
+        task = self.processor.task(partition)
+        for key, value in state.items():
+            if key != POSITIONS_KEY:
+                try:
+                    task.restore(key, value)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise StateMismatch(
+                        f"{self._changelog}/{partition}: the state of {key!r} cannot be read: {error}. It was written "
+                        "by another version; run that one, or reset the group and its changelog to compute it anew."
+                    ) from error
+        task.snapshot()  # what was just restored is not a change
+        channels = []
+        for given in self.processor.inputs:
+            tp = TopicPartition(given.topic, partition)
+            position = positions[given.topic]
+            self.log.seek(tp, position)
+            at = times.get(given.topic, 0)
+            channels.append(Channel(given.topic, given.max_idle, position, time=at, ahead=at))
+        return _Part(task, channels)
+
+    def _positions(self, partition: int, saved: bytes | None) -> tuple[dict[str, int], dict[str, int]]:
+        """Where to read on, and the stream times reached. State and positions must tell the same story."""
+        document: Any = {"version": 1, "positions": {}, "times": {}} if saved is None else json.loads(saved)
+        if document["version"] != 1:
+            raise StateMismatch(f"{self._changelog}/{partition}: positions of version {document['version']!r}, not 1")
+        ours: Mapping[str, int] = document["positions"]
+        positions = {}
+        for given in self.processor.inputs:
+            tp = TopicPartition(given.topic, partition)
+            theirs, beginning = self.log.committed(tp), self.log.beginning(tp)
+            mine = ours.get(given.topic)
+            if mine is None and theirs is not None:
+                raise StateMismatch(
+                    f"{tp.topic}/{partition}: the group has read up to {theirs}, but {self._changelog} holds no state "
+                    "for it. Reset the group's positions too, to compute the state anew."
+                )
+            if mine is not None and theirs is not None and mine != theirs:
+                raise StateMismatch(
+                    f"{tp.topic}/{partition}: the state in {self._changelog} stands at {mine} but the group at "
+                    f"{theirs}. Positions were changed by hand: set them back, or reset both to compute it anew."
+                )
+            if mine is not None and mine < beginning:
+                raise StateMismatch(
+                    f"{tp.topic}/{partition}: records {mine} to {beginning - 1} are past their retention and were "
+                    "never read. Reset the group and its changelog to start from what is left; check what was missed."
+                )
+            positions[given.topic] = beginning if mine is None else mine
+        return positions, document["times"]
+
+    # Processing
+
+    def _buffer(self, polled: Poll) -> None:
+        for tp, records in polled.records.items():
+            part = self._parts.get(tp.partition)
+            if part is None:
+                continue
+            channel = next(c for c in part.channels if c.topic == tp.topic)
+            rows = refusals = 0
+            for record in records:
+                content = self._decode(record)
+                refusals += isinstance(content, Refused)
+                rows += channel.put(record, content)
+            self.metrics.inc("alvh_records_total", len(records) - refusals, tp.topic, "used")
+            self.metrics.inc("alvh_records_total", refusals, tp.topic, "refused")
+            self.metrics.inc("alvh_rows_total", rows, tp.topic)
+            if len(channel.queue) >= PAUSE_AT and tp.topic not in part.paused:
+                part.paused.add(tp.topic)
+                self.log.pause([tp])
+
+    def _decode(self, record: LogRecord) -> Decoded | Refused:
+        try:
+            return self.processor.decode(record)
+        except Refused as refused:
+            return refused
+
+    def _process(self, partition: int, part: _Part, exhausted: bool) -> int:
+        if not any(channel.queue for channel in part.channels):
+            return 0
+        silent = [self._silent(partition, channel, exhausted) for channel in part.channels]
+        segments = merge(part.channels, silent)
+        if not segments:
+            return 0
+        started = self._clock()
+        outs: list[Out] = []
+        run: list[Segment] = []
+        for segment in segments:
+            if isinstance(segment.body, Refused):
+                if run:
+                    outs += part.task.process(run)
+                    run = []
+                original = segment.record.value or b""
+                outs.append(dead_letter_out(segment.record, 0, segment.body, int(segment.keys[0]), original))
+            else:
+                run.append(segment)
+        if run:
+            outs += part.task.process(run)
+        self.metrics.observe("alvh_process_seconds", self._clock() - started)
+        self._outs += outs
+        self._urgent = self._urgent or any(out.urgent for out in outs)
+        part.dirty = True
+        for channel in part.channels:
+            if channel.topic in part.paused and len(channel.queue) <= RESUME_AT:
+                part.paused.discard(channel.topic)
+                self.log.resume([TopicPartition(channel.topic, partition)])
+        return sum(segment.stop - segment.start for segment in segments)
+
+    def _silent(self, partition: int, channel: Channel, exhausted: bool) -> bool:
+        """True when this input has nothing more to read and has been waited for."""
+        if channel.queue:
+            return False
+        if not self.log.caught_up(TopicPartition(channel.topic, partition)):
+            channel.idle_since = None
+            return False
+        if exhausted or channel.max_idle <= 0:
+            return True
+        now = self._clock()
+        if channel.idle_since is None:
+            channel.idle_since = now
+        return now - channel.idle_since >= channel.max_idle
+
+    # Commit
+
+    def commit(self) -> None:
+        """Commit outputs, changed state and positions as one transaction. On Rebalanced all of it is dropped."""
+        if not self._dirty:
+            return
+        started = self._clock()
+        snapshots = {p: self._snapshot(part) for p, part in self._parts.items() if part.dirty}
+        positions = {
+            TopicPartition(channel.topic, partition): channel.position
+            for partition in snapshots
+            for channel in self._parts[partition].channels
+        }
+        try:
+            for out in self._outs:
+                self.log.send(out)
+            for partition, changed in snapshots.items():
+                for key, value in changed.items():
+                    self.log.send(Out(self._changelog, key, value, partition=partition))
+            self.log.commit(positions)
+        except Rebalanced:
+            logger.info("%s: partitions moved before the commit; the work is read again", self.processor.name)
+            self.metrics.inc("alvh_commits_total", 1, "rebalanced")
+            self._parts, self._outs, self._urgent, self._generation = {}, [], False, None
+            return
+        self._committed(snapshots, started)
+
+    def _snapshot(self, part: _Part) -> dict[bytes, bytes | None]:
+        changed = dict(part.task.snapshot())
+        changed[POSITIONS_KEY] = canonical_json(
+            {
+                "version": 1,
+                "positions": {channel.topic: channel.position for channel in part.channels},
+                "times": {channel.topic: channel.time for channel in part.channels},
+            }
+        )
+        return changed
+
+    def _committed(self, snapshots: Mapping[int, Mapping[bytes, bytes | None]], started: float) -> None:
+        now = self._clock()
+        self.metrics.inc("alvh_commits_total", 1, "committed")
+        self.metrics.observe("alvh_commit_seconds", now - started)
+        for topic, amount in Counter(out.topic for out in self._outs).items():
+            self.metrics.inc("alvh_outputs_total", amount, topic)
+        for out in self._outs:
+            if out.topic == DEAD_LETTERS and out.value is not None:
+                letter = json.loads(out.value)
+                self.metrics.inc("alvh_dead_letters_total", 1, letter["topic"], letter["reason"])
+        for partition in snapshots:
+            part = self._parts[partition]
+            part.dirty = False
+            for (name, *labels), count in part.task.counts().items():
+                self.metrics.inc(name, count, *labels)
+            for (name, *labels), value in part.task.gauges().items():
+                self.metrics.set(name, value, *labels)
+            for channel in part.channels:
+                place = (channel.topic, str(partition))
+                self.metrics.set("alvh_stream_time_seconds", channel.time / SECOND, *place)
+                self.metrics.set("alvh_buffered_records", len(channel.queue), *place)
+                lag = self.log.lag(TopicPartition(channel.topic, partition))
+                if lag is not None:
+                    self.metrics.set("alvh_lag_records", lag, *place)
+        self._outs, self._urgent, self._last_commit = [], False, now

@@ -1,0 +1,78 @@
+"""Fixtures that need more than Python: a real Apache Kafka and the recorded data sets.
+
+Tests that need what is not there are skipped, and one line at the end says so. With ``ALVH_REQUIRE_KAFKA=1`` or
+``ALVH_REQUIRE_DATA=1`` they fail instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+sys.path.insert(0, str(TESTS / "integration"))
+
+from kafka_broker import missing, start_kafka  # noqa: E402 - it is found through the line above
+
+DATA = Path(os.environ.get("ALVH_DATA") or TESTS.parent.parent / "shared" / "data").resolve()
+
+
+def _lacking_data() -> str | None:
+    return None if DATA.is_dir() else f"no data sets in {DATA} (ALVH_DATA names the folder)"
+
+
+@cache
+def _lacking_kafka() -> str | None:
+    if os.environ.get("ALVH_KAFKA_BOOTSTRAP_SERVERS"):
+        return None
+    reason = missing()
+    return None if reason is None else f"no Apache Kafka: {reason} (or set ALVH_KAFKA_BOOTSTRAP_SERVERS)"
+
+
+_NEEDS = {"kafka": ("ALVH_REQUIRE_KAFKA", _lacking_kafka), "data": ("ALVH_REQUIRE_DATA", _lacking_data)}
+_skipped: dict[str, tuple[int, str]] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or fail, a test whose mark names what this machine does not have."""
+    for mark, (requirement, lacking) in _NEEDS.items():
+        if item.get_closest_marker(mark) is None or (reason := lacking()) is None:
+            continue
+        if os.environ.get(requirement) == "1":
+            pytest.fail(f"{requirement}=1, but {reason}", pytrace=False)
+        _skipped[mark] = (_skipped.get(mark, (0, ""))[0] + 1, reason)
+        pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what was not tested."""
+    for mark, (count, reason) in _skipped.items():
+        terminalreporter.write_line(f"!!! {count} {mark} TESTS WERE NOT RUN: {reason}", red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Bootstrap servers of a Kafka with one broker, or of the one that ALVH_KAFKA_BOOTSTRAP_SERVERS names."""
+    if given := os.environ.get("ALVH_KAFKA_BOOTSTRAP_SERVERS"):
+        yield given
+        return
+    with start_kafka() as nodes:
+        yield nodes.bootstrap
+
+
+@pytest.fixture(scope="session")
+def kafka3() -> Iterator[str]:
+    """Bootstrap servers of a Kafka with three brokers, which replicate every topic three times."""
+    with start_kafka(nodes=3) as nodes:
+        yield nodes.bootstrap
+
+
+@pytest.fixture(scope="session")
+def alvh_data() -> Path:
+    """The folder with the recorded data sets."""
+    return DATA
