@@ -227,7 +227,7 @@ class _Writer:
 
 
 def _times(item: Item, reached: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Event times at which the rows of an item fall due, never before ``reached``; a refused row with the one before."""
+    """Event times at which rows fall due, never before ``reached``; a refused row with the one before it."""
     if isinstance(item, Single):
         return np.array([max(item.time, reached)], dtype=np.int64)
     return np.maximum(np.maximum.accumulate(np.where(item.invalid, 0, item.event_ts)), reached)

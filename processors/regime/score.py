@@ -51,7 +51,9 @@ def core_score(features: Mapping[ScoreName, ScoreFeature], inputs: RegimeInputs)
     score = 0.0
     for name, value in present:
         feature = features[name]
-        part = ScorePart(value=value, points=points(value, feature.anchors), weight=min(feature.weight / total, 1.0))
+        part = ScorePart(
+            value=value, points=points(value, feature.anchors), weight=min(tidy(feature.weight / total), 1.0)
+        )
         parts[name] = part
         score += part.points * part.weight
     return CoreScore(min(max(tidy(score), 0.0), 100.0), parts)

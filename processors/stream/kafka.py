@@ -13,16 +13,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, errors
 from kafka.admin import MemberToRemove
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.protocol.consumer import OffsetSpec
-from kafka.structs import ConsumerGroupMetadata
+from kafka.structs import ConsumerGroupMetadata, MemberState
 from kafka.structs import TopicPartition as KafkaTopicPartition
 
-from processors.errors import AlvhError, LogUnavailable, Rebalanced, UserError
+from processors.errors import AlvhError, Fenced, LogUnavailable, Rebalanced, UserError
 from processors.stream.deadline import Caller
 from processors.stream.kafka_client import Settings, explained, explaining, parse_servers
 from processors.stream.kafka_producer import Transactions
@@ -179,6 +180,8 @@ class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
         self.news = True
 
     def on_partitions_lost(self, lost: Any) -> None:
+        for tp in self.consumer.assignment():
+            self.consumer.pause(tp)
         self.group = None
         self.news = True
 
@@ -204,6 +207,7 @@ class KafkaLog:
         self._paused: set[TopicPartition] = set()
         self._ends: dict[KafkaTopicPartition, int] | None = None
         self._ended = False
+        self._caller = Caller(f"joining {member.group}")
         self._readers = Readers(settings)
         # first: from here on nothing of a predecessor can be committed, and what it left open is decided
         self._transactions = Transactions(settings, f"{member.group}.{member.instance}", cluster.partitions)
@@ -221,6 +225,12 @@ class KafkaLog:
                 self._assignments = _Assignments()
                 self._assignments.consumer = self._consumer
                 self._consumer.subscribe(member.inputs, listener=self._assignments)
+                # The leader of the group assigns by what its own client knows of the topics: see that it knows them,
+                # or it may give out nothing.
+                for topic in member.inputs:
+                    self._caller.call(
+                        f"partitions of {topic}", settings.deadline, partial(self._consumer.partitions_for_topic, topic)
+                    )
         except BaseException:
             self._transactions.close()
             raise
@@ -235,6 +245,7 @@ class KafkaLog:
             left = max(end - time.monotonic(), 0.0)
             with explaining(f"polling as {self._member.group}.{self._member.instance}"):
                 found = self._consumer.poll(timeout_ms=int(min(left, _SLICE) * 1000))
+            self._check()
             if self._assignments.news:
                 self._adopt()
                 return Poll(self._partitions, self._generation)
@@ -252,7 +263,12 @@ class KafkaLog:
         if group is None or self._assignments.news:
             self._transactions.abort()
             raise Rebalanced(f"{self._member.group}.{self._member.instance} owns no partitions")
-        self._transactions.commit(positions, group)
+        try:
+            self._transactions.commit(positions, group)
+        except Rebalanced:
+            # the group has gone on without this member: nothing is owned until it has joined again
+            self._assignments.on_partitions_lost(None)
+            raise
 
     def end(self) -> None:
         """Abort what is open, give the partitions to the others now, close: in a few seconds at most."""
@@ -264,6 +280,7 @@ class KafkaLog:
         group = self._consumer.group_metadata()
         self._consumer.close(autocommit=False, timeout_ms=2000)
         self._readers.close()
+        self._caller.close()
         if group.member_id:
             try:
                 self._cluster.remove(self._member, group.member_id)
@@ -332,6 +349,17 @@ class KafkaLog:
     def _position(self, tp: TopicPartition) -> int | None:
         position: int | None = self._consumer.position(KafkaTopicPartition(*tp), timeout_ms=0)  # 0: asks nobody
         return position
+
+    def _check(self) -> None:
+        """Notice that this instance was started again elsewhere.
+
+        The client stops its heartbeats when the broker tells it so, and goes on polling without a word. A stable member
+        without heartbeats exists for no other reason: they stop for a rebalance too, but then it is not stable.
+        """
+        coordinator = self._consumer._coordinator
+        stable = coordinator.state == MemberState.STABLE and not coordinator.rejoining
+        if stable and not coordinator._heartbeat_enabled:
+            raise Fenced(f"instance {self._member.instance!r} of group {self._member.group!r} was started again")
 
     def _adopt(self) -> None:
         """Take the new assignment. Work of the old one is aborted, and every partition waits for its seek."""

@@ -91,6 +91,20 @@ def merge(channels: Sequence[Channel], silent: Sequence[bool]) -> list[Segment]:
     return _interleave([(i, b) for i in filled for b in taken[i]])
 
 
+def holding(channels: Sequence[Channel], silent: Sequence[bool]) -> list[Channel]:
+    """The inputs that must be read on before the very next record can be taken; none when nothing is buffered."""
+    heads = [(int(channel.queue[0].keys[0]), j) for j, channel in enumerate(channels) if channel.queue]
+    if not heads:
+        return []
+    _, head = min(heads)
+    last = int(channels[head].queue[0].keys[-1])
+    return [
+        channel
+        for i, channel in enumerate(channels)
+        if i != head and not silent[i] and last > (channel.ahead if head < i else channel.ahead - 1)
+    ]
+
+
 def _takeable(channels: Sequence[Channel], silent: Sequence[bool]) -> list[int]:
     """How many records of each input can be taken."""
     n = len(channels)

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from processors.errors import Rebalanced, StateMismatch
 from processors.stream.lifecycle import Lifecycle
 from processors.stream.log import Log, Out, Poll, TopicPartition
 from processors.stream.log import Record as LogRecord
-from processors.stream.merge import Channel, merge
+from processors.stream.merge import Channel, holding, merge
 from processors.stream.metrics import Metrics
 from processors.stream.processor import Decoded, Processor, Segment, Task
 from topics.catalog import DEAD_LETTERS, changelog
@@ -122,7 +122,8 @@ class Runner:
             total += rows
             if rows == 0 and self._parts and self._all_read():
                 self.commit()
-                return total
+                if self._parts:  # else partitions moved before the commit: the work is done again
+                    return total
 
     def run(self, stop: Callable[[], bool], timeout: float = 0.1) -> None:
         """Step until ``stop()`` is true, then commit what is done and leave."""
@@ -268,6 +269,7 @@ class Runner:
         silent = [self._silent(partition, channel, exhausted) for channel in part.channels]
         segments = merge(part.channels, silent)
         if not segments:
+            self._resume(partition, part, holding(part.channels, silent))
             return 0
         started = self._clock()
         outs: list[Out] = []
@@ -287,16 +289,21 @@ class Runner:
         self._outs += outs
         self._urgent = self._urgent or any(out.urgent for out in outs)
         part.dirty = True
-        for channel in part.channels:
-            if channel.topic in part.paused and len(channel.queue) <= RESUME_AT:
-                part.paused.discard(channel.topic)
-                self.log.resume([TopicPartition(channel.topic, partition)])
+        self._resume(partition, part, [channel for channel in part.channels if len(channel.queue) <= RESUME_AT])
         return sum(segment.stop - segment.start for segment in segments)
 
+    def _resume(self, partition: int, part: _Part, channels: Sequence[Channel]) -> None:
+        """Read on those of the channels that are paused."""
+        for channel in channels:
+            if channel.topic in part.paused:
+                part.paused.discard(channel.topic)
+                self.log.resume([TopicPartition(channel.topic, partition)])
+
     def _silent(self, partition: int, channel: Channel, exhausted: bool) -> bool:
-        """True when this input has nothing more to read and has been waited for."""
-        if channel.queue:
-            return False
+        """True when this input has nothing more to read and has been waited for.
+
+        What it has buffered does not matter: a record may itself wait for rows of a block that waits for this input.
+        """
         if not self.log.caught_up(TopicPartition(channel.topic, partition)):
             channel.idle_since = None
             return False

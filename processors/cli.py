@@ -1,0 +1,558 @@
+"""The command ``alvh``.
+
+Exit statuses: 0 done; 2 what was given cannot be used; 3 topics were left as they are, for a change would lose data;
+70 the process must be started again; 130 interrupted. Errors are one line on standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from processors.errors import EXIT_FATAL, EXIT_USAGE, Fatal, UserError
+
+if TYPE_CHECKING:
+    from processors.config import Settings
+    from processors.stream.log import Cluster
+
+#: Exit status after Ctrl-C, as shells have it.
+EXIT_INTERRUPTED: Final = 130
+#: Exit status when nobody reads the output any more, as shells have it.
+EXIT_PIPE: Final = 141
+
+logger = logging.getLogger("alvh.cli")
+
+_PLAIN: Final = {"rich_markup_mode": None, "add_completion": False, "pretty_exceptions_enable": False}
+
+app = typer.Typer(
+    name="alvh",
+    help="""Turn market ticks and macro releases into volatility regimes and layered hedge rebalances.
+
+It advises and sends no orders. It is no investment advice.
+
+\b
+Examples:
+  alvh demo                                 a recorded month, end to end, in one process
+  alvh run all                              every processor over the log of alvh.toml
+  alvh feed recordings/2018-02              a recorded directory into the log
+  alvh tail hedge.rebalances --follow       what comes out
+""",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    **_PLAIN,  # type: ignore[arg-type]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Globals:
+    config: Path | None
+    log_level: str | None
+
+
+class _Name(StrEnum):
+    MARKET = "market"
+    HEDGE = "hedge"
+    ALERTS = "alerts"
+    ALL = "all"
+
+
+class _Form(StrEnum):
+    YAML = "yaml"
+    JSON = "json"
+
+
+LogOption = Annotated[str | None, typer.Option("--log", metavar="URL", help="kafka://HOST:PORT, sqlite://FILE, ...")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"alvh {version('alvh')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Settings file; else ALVH_CONFIG, else alvh.toml.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+    ] = None,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    context.obj = _Globals(config, log_level)
+
+
+def _settings(context: typer.Context, config: Path | None = None, quiet: bool = True, **given: Any) -> Settings:
+    """The settings, with log lines set up. Commands that a person watches are ``quiet``: warnings alone."""
+    from processors.config import load
+    from processors.logs import set_up
+
+    chosen: _Globals = context.obj
+    settings = load(config or chosen.config, {"log_level": chosen.log_level, **given})
+    level = "warning" if quiet and settings.was_default("log_level") else settings.log_level
+    set_up(level, settings.log_format)
+    return settings
+
+
+@contextmanager
+def _cluster(settings: Settings) -> Iterator[Cluster]:
+    from processors.stream.open import open_cluster
+
+    cluster = open_cluster(settings.log, security=settings.security)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Whether a first Ctrl-C or SIGTERM has come; the second one interrupts at once."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201
+
+
+def _print_table(table: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    # a pipe has no width of its own: one that cuts nothing off
+    Console(width=None if console.is_terminal else 160).print(table)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    names: Annotated[list[_Name], typer.Argument(metavar="NAME...", help="market, hedge, alerts, or all.")],
+    log: LogOption = None,
+    instance: Annotated[
+        str | None, typer.Option("--instance", help="Name of this instance, kept over restarts.")
+    ] = None,
+    http_port: Annotated[str | None, typer.Option("--http-port", help="Port of the health pages; 0: any free.")] = None,
+) -> int:
+    """Run processors until a signal ends them.
+
+    SIGTERM or Ctrl-C: the batch is finished and committed, the group left, exit status 0. A second one ends at once.
+    /healthz, /readyz and /metrics are on 127.0.0.1:9464.
+
+    \b
+    Examples:
+      alvh run all
+      alvh run market --log kafka://broker:9092 --instance market-a
+      alvh --config /etc/alvh.toml run hedge alerts --http-port 9465
+    """
+    settings = _settings(context, quiet=False, log=log, instance=instance, http_port=http_port)
+    from processors.run import run as run_processors
+
+    return run_processors(tuple(name.value for name in names), settings)
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"a speed of {text!r} is not possible; give `max`, or seconds of event time a second") from None
+
+
+@app.command()
+def feed(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Recorded directory; see the README for its form.")],
+    log: LogOption = None,
+    speed: Annotated[str, typer.Option(metavar="N|max", help="Seconds of event time a second, or max.")] = "max",
+    block_size: Annotated[int, typer.Option(metavar="N", help="Ticks in one Arrow block; 1: each as JSON.")] = 1000,
+    again: Annotated[bool, typer.Option("--again", help="Feed it all, even what is in the log already.")] = False,
+) -> int:
+    """Publish a recorded directory in the order of events, each row once.
+
+    A feed that was stopped or killed goes on where it was when it is started again.
+
+    \b
+    Examples:
+      alvh feed recordings/2018-02
+      alvh feed recordings/2018-02 --speed 60 --log kafka://broker:9092
+      alvh feed recordings/2018-02 --block-size 1
+    """
+    pace = _speed(speed)
+    settings = _settings(context, log=log)
+    from processors.feeds.feed import feed as feed_directory
+
+    partitions = None if settings.was_default("partitions") else settings.partitions
+    with _cluster(settings) as cluster, _stopping() as stop, _progress() as progress:
+        report = feed_directory(
+            directory,
+            cluster,
+            speed=pace,
+            block_size=block_size,
+            progress=progress,
+            resume=not again,
+            stop=stop,
+            partitions=partitions,
+        )
+    _say(_fed(report, directory, settings.log))
+    return 0 if report.finished else EXIT_INTERRUPTED
+
+
+def _fed(report: Any, directory: Path, log: str) -> str:
+    if report.nothing_to_do:
+        return f"{directory} is in {log} already, all {report.resumed_at:,} rows; --again feeds it once more"
+    end = "" if report.finished else "; stopped before its end, the same command goes on from there"
+    records = sum(report.messages.values())
+    return f"{report.rows:,} rows of {directory} went to {log} as {records:,} records{end}"
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr)  # noqa: T201
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, float], None] | None]:
+    """A bar on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def show(rows: int, ts: int, fraction: float) -> None:
+            reached = datetime.fromtimestamp(ts // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M") if ts else ""
+            bar.update(task, completed=fraction, description=f"{rows:,} rows, {reached}")
+
+        yield show
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Recorded directory.")],
+    out: Annotated[Path, typer.Option("--out", metavar="OUT", help="Folder for the outputs.")],
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings file.")] = None,
+) -> int:
+    """Drive the processors from a recorded directory, without a log, and write what they put out.
+
+    The outputs are the same, byte for byte, as those of a running deployment that was fed the same rows.
+
+    \b
+    Examples:
+      alvh replay recordings/2018-02 --out out
+      alvh replay recordings/2018-02 --out out --config other.toml
+    """
+    settings = _settings(context, config)
+    calibration = settings.load_calibration()
+    from processors.replay import replay as replay_directory
+
+    replay_directory(directory, out, calibration, progress=sys.stderr.isatty())
+    return 0
+
+
+@app.command()
+def tail(
+    context: typer.Context,
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Topic to read, like hedge.rebalances.")],
+    log: LogOption = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what is added.")] = False,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="How many records to show.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Values as they are, one a line.")] = False,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Begin with the oldest record.")] = False,
+) -> int:
+    """Show the records of a topic.
+
+    \b
+    Examples:
+      alvh tail regime.states --count 5
+      alvh tail hedge.rebalances --follow
+      alvh tail dead.letters --from-beginning --raw
+    """
+    settings = _settings(context, log=log)
+    from rich.console import Console
+
+    from processors.tail import tail as tail_topic
+
+    with _cluster(settings) as cluster:
+        tail_topic(
+            topic, cluster, follow=follow, count=count, raw=raw, from_beginning=from_beginning, console=Console()
+        )
+    return 0
+
+
+@app.command()
+def demo(context: typer.Context) -> int:
+    """A recorded time of stress, end to end in one process: ticks in, regimes and rebalances out.
+
+    It needs no broker and no network, and leaves nothing running.
+
+    \b
+    Example:
+      alvh demo
+    """
+    _settings(context)
+    from processors.demo import demo as show
+
+    status = show()
+    return status if isinstance(status, int) else 0
+
+
+# Settings
+
+config_app = typer.Typer(
+    help="""Show the settings in force and where each came from.
+
+\b
+Examples:
+  alvh config
+  alvh --config /etc/alvh.toml config --json
+  alvh config calibration > calibration.json
+""",
+    invoke_without_command=True,
+    **_PLAIN,  # type: ignore[arg-type]
+)
+app.add_typer(config_app, name="config")
+
+
+@config_app.callback()
+def _config(context: typer.Context, as_json: JsonOption = False) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    sources = _settings(context).sources()
+    if as_json:
+        _print_json({s.key: {"value": s.value, "from": s.origin} for s in sources})
+        return
+    from rich.table import Table
+
+    table = Table(title="settings", title_justify="left")
+    for column in ("setting", "value", "from"):
+        table.add_column(column, overflow="fold")
+    for source in sources:
+        table.add_row(source.key, "" if source.value is None else str(source.value), source.origin)
+    _print_table(table)
+
+
+@config_app.command("calibration")
+def _calibration(
+    context: typer.Context,
+    digest_only: Annotated[bool, typer.Option("--digest", help="Print the digest alone.")] = False,
+) -> None:
+    """Print the calibration document in force; its digest goes to standard error.
+
+    \b
+    Examples:
+      alvh config calibration > calibration.json
+      alvh config calibration --digest
+    """
+    calibration = _settings(context).load_calibration()
+    if digest_only:
+        print(calibration.digest())  # noqa: T201
+        return
+    _print_json(calibration.document())
+    _say(f"digest {calibration.digest()}")
+
+
+# Topics
+
+topics_app = typer.Typer(
+    help="""Compare, create and describe the topics of a log.
+
+\b
+Examples:
+  alvh topics plan --log kafka://broker:9092
+  alvh topics apply --log kafka://broker:9092
+  alvh topics describe --json
+  alvh topics asyncapi --format yaml
+""",
+    no_args_is_help=True,
+    **_PLAIN,  # type: ignore[arg-type]
+)
+app.add_typer(topics_app, name="topics")
+
+PartitionsOption = Annotated[str | None, typer.Option("--partitions", metavar="N", help="Partitions of every topic.")]
+ReplicasOption = Annotated[
+    str | None, typer.Option("--replication-factor", metavar="N", help="Copies of each partition, on Kafka.")
+]
+
+
+def _show_plan(plan: Any, title: str, as_json: bool) -> None:
+    if as_json:
+        _print_json(plan.document())
+        return
+    from processors.topic_admin import plan_table
+
+    _print_table(plan_table(plan, title))
+    refused = len(plan.of("refuse"))
+    if refused:
+        _say(f"alvh: {refused} refused, and nothing of these was changed")
+
+
+@topics_app.command("plan")
+def _topics_plan(
+    context: typer.Context,
+    log: LogOption = None,
+    partitions: PartitionsOption = None,
+    replication_factor: ReplicasOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show what `apply` would do. Exit status 3 when something would be refused.
+
+    \b
+    Example:
+      alvh topics plan --log kafka://broker:9092 --partitions 4 --replication-factor 3
+    """
+    settings = _settings(context, log=log, partitions=partitions, replication_factor=replication_factor)
+    from processors.topic_admin import topic_admin
+    from processors.topic_plan import plan
+    from topics.catalog import ALL_TOPICS
+
+    with topic_admin(settings) as admin:
+        found = plan(admin, ALL_TOPICS, settings.partitions, settings.replication_factor)
+    _show_plan(found, "topics: planned", as_json)
+    return found.exit_status
+
+
+@topics_app.command("apply")
+def _topics_apply(
+    context: typer.Context,
+    log: LogOption = None,
+    partitions: PartitionsOption = None,
+    replication_factor: ReplicasOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Create missing topics and change what is safe to change. Doing it again changes nothing.
+
+    What would lose data or send keys elsewhere is refused, with the reason and what to do: exit status 3.
+
+    \b
+    Example:
+      alvh topics apply --log kafka://broker:9092 --partitions 4 --replication-factor 3
+    """
+    settings = _settings(context, log=log, partitions=partitions, replication_factor=replication_factor)
+    from processors.topic_admin import topic_admin
+    from processors.topic_plan import apply, plan
+    from topics.catalog import ALL_TOPICS
+
+    with topic_admin(settings) as admin:
+        found = plan(admin, ALL_TOPICS, settings.partitions, settings.replication_factor)
+        apply(admin, ALL_TOPICS, found)
+    _show_plan(found, "topics: applied", as_json)
+    return found.exit_status
+
+
+@topics_app.command("describe")
+def _topics_describe(context: typer.Context, log: LogOption = None, as_json: JsonOption = False) -> None:
+    """Show the topics of the catalog and what the log has of them.
+
+    \b
+    Example:
+      alvh topics describe --log kafka://broker:9092
+    """
+    settings = _settings(context, log=log)
+    from processors.topic_admin import description, description_table, topic_admin
+
+    with topic_admin(settings) as admin:
+        rows = description(admin.topics())
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(description_table(rows))
+
+
+@topics_app.command("asyncapi")
+def _topics_asyncapi(
+    context: typer.Context, form: Annotated[_Form, typer.Option("--format", help="yaml or json.")] = _Form.YAML
+) -> None:
+    """Print the contract of every topic as an AsyncAPI 3.0 document.
+
+    \b
+    Example:
+      alvh topics asyncapi --format yaml > asyncapi.yaml
+    """
+    settings = _settings(context)
+    from topics.asyncapi import asyncapi, to_yaml
+
+    kafka = settings.log.startswith("kafka://")
+    document = asyncapi(
+        version("alvh"),
+        partitions=settings.partitions,
+        replicas=settings.replication_factor,
+        servers=settings.log.removeprefix("kafka://") if kafka else "localhost:9092",
+    )
+    if form is _Form.JSON:
+        _print_json(document)
+    else:
+        sys.stdout.write(to_yaml(document))
+
+
+_ClickException: Final[type[Any]] = typer.BadParameter.__mro__[2]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    try:
+        result = app(arguments, standalone_mode=False, prog_name="alvh")
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except _ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except UserError as error:
+        _complain(error)
+        return EXIT_USAGE
+    except Fatal as error:
+        _complain(error)
+        return EXIT_FATAL
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except (BrokenPipeError, SystemExit):
+        # who read has seen enough; nothing more may be written, not even at the end
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return EXIT_PIPE
+
+
+def _complain(error: Exception) -> None:
+    from processors.logs import without_secrets
+
+    for line in without_secrets(str(error)).splitlines():
+        _say(f"alvh: {line}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
