@@ -47,7 +47,7 @@ It advises and sends no orders. It is no investment advice.
 
 \b
 Examples:
-  alvh demo                                 a recorded month, end to end, in one process
+  alvh demo                                 recorded history, end to end, in one process
   alvh run all                              every processor over the log of alvh.toml
   alvh feed recordings/2018-02              a recorded directory into the log
   alvh tail hedge.rebalances --follow       what comes out
@@ -69,6 +69,11 @@ class _Name(StrEnum):
     HEDGE = "hedge"
     ALERTS = "alerts"
     ALL = "all"
+
+
+class _Fills(StrEnum):
+    REPORTED = "reported"
+    ASSUMED = "assumed"
 
 
 class _Form(StrEnum):
@@ -188,7 +193,7 @@ def _speed(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise UserError(f"a speed of {text!r} is not possible; give `max`, or seconds of event time a second") from None
+        raise UserError(f"a speed of {text!r} is not possible; give a number above 0, or `max`") from None
 
 
 @app.command()
@@ -197,7 +202,7 @@ def feed(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Recorded directory; see the README for its form.")],
     log: LogOption = None,
     speed: Annotated[str, typer.Option(metavar="N|max", help="Seconds of event time a second, or max.")] = "max",
-    block_size: Annotated[int, typer.Option(metavar="N", help="Ticks in one Arrow block; 1: each as JSON.")] = 1000,
+    block_size: Annotated[int, typer.Option(metavar="N", help="Ticks in one Arrow block; 1: each as JSON.")] = 4096,
     again: Annotated[bool, typer.Option("--again", help="Feed it all, even what is in the log already.")] = False,
 ) -> int:
     """Publish a recorded directory in the order of events, each row once.
@@ -268,10 +273,15 @@ def replay(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Recorded directory.")],
     out: Annotated[Path, typer.Option("--out", metavar="OUT", help="Folder for the outputs.")],
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings file.")] = None,
+    fills: Annotated[
+        _Fills | None,
+        typer.Option("--fills", help="Replaces that of every portfolio; assumed: as if advice was filled."),
+    ] = None,
 ) -> int:
     """Drive the processors from a recorded directory, without a log, and write what they put out.
 
-    The outputs are the same, byte for byte, as those of a running deployment that was fed the same rows.
+    One JSON file a topic, and summary.json with the digests of all. The same recording, calibration and partitions
+    give the same bytes. OUT must be new, empty, or an earlier replay.
 
     \b
     Examples:
@@ -282,7 +292,16 @@ def replay(
     calibration = settings.load_calibration()
     from processors.replay import replay as replay_directory
 
-    replay_directory(directory, out, calibration, progress=sys.stderr.isatty())
+    summary = replay_directory(
+        directory,
+        out,
+        calibration,
+        progress=sys.stderr.isatty(),
+        fills=None if fills is None else fills.value,
+        partitions=settings.partitions,
+    )
+    listed = ", ".join(f"{count:,} {topic}" for topic, count in summary.outputs.items())
+    _say(f"{out}: {listed} in {summary.wall_seconds:.1f} s; {summary.digest}")
     return 0
 
 
@@ -317,20 +336,24 @@ def tail(
 
 
 @app.command()
-def demo(context: typer.Context) -> int:
-    """A recorded time of stress, end to end in one process: ticks in, regimes and rebalances out.
+def demo(
+    context: typer.Context,
+    speed: Annotated[str, typer.Option(metavar="N|max", help="Multiplies the pace on a terminal, or max.")] = "1",
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the last screen there.")] = None,
+) -> int:
+    """June 2017 to December 2018, with the shock of February 2018: ticks in, regimes, rebalances and alerts out.
 
-    It needs no broker and no network, and leaves nothing running.
+    It is the running system in small, in one process. It needs no broker and no network and leaves nothing behind.
 
     \b
-    Example:
+    Examples:
       alvh demo
+      alvh demo --speed max --svg demo.svg
     """
     _settings(context)
     from processors.demo import demo as show
 
-    status = show()
-    return status if isinstance(status, int) else 0
+    return show(speed=_speed(speed), svg=svg)
 
 
 # Settings

@@ -32,7 +32,7 @@ from processors.feeds.recorded import Recording, last_times
 from processors.feeds.topics import create_topics
 from processors.hedger import Hedger
 from processors.market import Market
-from processors.stream.log import Member, Out, TopicPartition
+from processors.stream.log import Member, Out, Record, TopicPartition
 from processors.stream.memory import MemoryCluster
 from processors.stream.metrics import Metrics
 from processors.stream.processor import Processor
@@ -99,7 +99,7 @@ class Summary:
         recording: digest of the recording's files.
         calibration: digest of the calibration.
         partitions: partitions of every topic.
-        inputs: rows by kind: ticks, releases, portfolios (and of these: unreadable).
+        inputs: rows by kind: ticks, releases, portfolios; ``unreadable`` are those of the ticks that are no ticks.
         outputs: records by topic.
         markets: sessions by market.
         dead_letters: refused inputs by reason.
@@ -194,7 +194,7 @@ class _Play:
         self._writer = writer
         self._cluster = MemoryCluster()
         create_topics(self._cluster, partitions)
-        processors: tuple[Processor, ...] = (Market(calibration, partitions), Hedger(calibration), Alerter())
+        processors: tuple[Processor, ...] = (Market(calibration, partitions), Hedger(calibration), Alerter(partitions))
         self._runners = [self._runner(processor) for processor in processors]
         self._last: dict[str, int] = {}
         self._waiting: list[Out] = []
@@ -231,7 +231,8 @@ class _Play:
         names = {MARKET_TICKS: "ticks", MACRO_RELEASES: "releases", PORTFOLIO_SNAPSHOTS: "portfolios"}
         if isinstance(item, Single):
             self.inputs[names[item.topic]] += 1
-            self.inputs["unreadable"] += item.topic == MARKET_TICKS
+            if item.topic == MARKET_TICKS:
+                self.inputs["unreadable"] += 1
             self.reached = max(self.reached, item.time)
         else:
             self.inputs["ticks"] += len(item)
@@ -277,8 +278,8 @@ class _Play:
 class _Writer:
     """Output topics to files, one a topic.
 
-    Outputs of several partitions, and dead letters of several topics, come into the log in an order that depends on
-    how the recording was cut. So each has a part of its own, and the parts are joined in a fixed order at the end.
+    Outputs of several partitions, and dead letters that different processors write, come into the log in an order that
+    depends on how the recording was cut. So each has a part of its own, and the parts are joined in a fixed order.
     """
 
     def __init__(self, folder: Path, topics: Sequence[str], partitions: int) -> None:
@@ -298,8 +299,7 @@ class _Writer:
                 end = cluster.end_offset(tp)
                 for record in cluster.read(tp, self._read.get(tp, 0)):
                     value = record.value or b""
-                    key = (record.key or b"") if topic == DEAD_LETTERS else b""
-                    self._part(topic, partition, key).write(value + b"\n")
+                    self._part(topic, partition, _source(record)).write(value + b"\n")
                     self.counts[topic] += 1
                     self.tally.count(topic, value)
                 self._read[tp] = end
@@ -337,6 +337,14 @@ class _Writer:
                     part.unlink()
             digests[file.name] = "sha256:" + content.hexdigest()
         return digests
+
+
+def _source(record: Record) -> bytes:
+    """What the order of a record is kept within, beside its topic and partition."""
+    key = record.key or b""
+    if record.topic == DEAD_LETTERS or (record.topic == ALERTS and b'"kind":"dead_letters"' in (record.value or b"")):
+        return key
+    return b""
 
 
 def _digest_of(digests: dict[str, str]) -> str:

@@ -82,7 +82,9 @@ def prepare_topics(cluster: Cluster, settings: Settings) -> None:
         return
     existing = cluster.topics()
     if missing := sorted(ALL_TOPICS.keys() - existing):
-        raise UserError(f"{settings.log} has no topic {', '.join(missing)}; `alvh topics apply` creates what is missing")
+        raise UserError(
+            f"{settings.log} has no topic {', '.join(missing)}; `alvh topics apply` creates what is missing"
+        )
     if wrong := sorted(f"{name} {existing[name]}" for name in ALL_TOPICS if existing[name] != settings.partitions):
         raise UserError(
             f"every topic needs the {settings.partitions} partitions that the setting `partitions` says; on"

@@ -142,7 +142,7 @@ class View:
         table.add_row("score", _figure(score, 1), _score_bar(score, STATE_STYLES.get(state, "white"), 38))
         table.add_row("VIX", _figure(features.get("vix"), 2), Text(sparkline(self.vix)[-38:], style="red"))
         table.add_row("ratio", _figure(features.get("ratio"), 3), Text(sparkline(self.ratio)[-38:], style="cyan"))
-        spx, rsi, rv = (_figure(features.get(name), 1) for name in ("spx", "rsi14", "rv21"))
+        rsi, rv = (_figure(features.get(name), 1) for name in ("rsi14", "rv21"))
         table.add_row("SPX", _figure(features.get("spx"), 0), Text(f"RSI {rsi}   RV21 {rv} %", style="dim"))
         return Panel(table, title="regime", title_align="left", width=56, height=6)
 
@@ -210,7 +210,7 @@ def event_line(topic: str, document: dict[str, Any]) -> Text | None:
     if topic == HEDGE_REBALANCES:
         words = f"{layer_text(document['targets'])}; {trades_text(document['trades'])}"
         return Text.assemble((document["event_ts"][:10], "dim"), "  rebalance  ", words)
-    if topic == ALERTS and document["severity"] == "critical":
+    if topic == ALERTS and document["severity"] == "critical" and document["kind"] not in ("transition", "rebalance"):
         return Text.assemble(
             (document["event_ts"][:10], "dim"), "  ", ("alert", "bold red"), "      ", printable(document["summary"])
         )
@@ -258,7 +258,9 @@ SVG_FORMAT: Final = """\
   {styles}
   </style>
   <defs>
-  <clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" /></clipPath>
+  <clipPath id="{unique_id}-clip-terminal">
+    <rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
+  </clipPath>
   {lines}
   </defs>
   {chrome}

@@ -31,14 +31,7 @@ from topics.message import Message, Record
 from topics.ticks import MAX_ROWS, SCHEMA
 
 #: What this software reads and writes. Topics in neither are contracts for what stands beside it.
-RECEIVES: Final = (
-    MARKET_TICKS,
-    MACRO_RELEASES,
-    PORTFOLIO_SNAPSHOTS,
-    HEDGE_REGIMES,
-    REGIME_TRANSITIONS,
-    HEDGE_REBALANCES,
-)
+RECEIVES: Final = (MARKET_TICKS, MACRO_RELEASES, PORTFOLIO_SNAPSHOTS, HEDGE_REGIMES, HEDGE_REBALANCES, DEAD_LETTERS)
 SENDS: Final = (
     HEDGE_REGIMES,
     REGIME_STATES,

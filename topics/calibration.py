@@ -189,6 +189,10 @@ class HedgeRules(Record):
             if abs(sum(row.values()) - 1) > 1e-9 or min(row.values()) < 0:
                 total = sum(row.values())
                 raise ValueError(f"weights of {state} must be at least 0 and sum to 1; they sum to {total:g}")
+        if lacking := sorted({"steward", "promoter"} - set(self.postures)):
+            raise ValueError(f"postures lack {', '.join(lacking)}")
+        if lacking := sorted({"L1", "L2", "L3", "TT"} - set(self.windows)):
+            raise ValueError(f"windows lack {', '.join(lacking)}")
         low, high = self.l1_low
         if not low <= self.weights["low"]["L1"] <= high:
             raise ValueError(f"L1 in low is {self.weights['low']['L1']:g}, outside its hard band {low:g} to {high:g}")

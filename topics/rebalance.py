@@ -61,9 +61,12 @@ class Rebalance(Message):
     score: Number | None = Field(default=None, description="score in force")
     floors_hit: tuple[str, ...] = Field(description="floors whose condition holds")
     policy: Literal["steward", "promoter"] = Field(description="posture of the portfolio")
-    hedge_notional: Money = Field(ge=0, description="H, the budgeted hedge notional, USD")
+    hedge_notional: Money | None = Field(
+        default=None, ge=0, description="H, the budgeted hedge notional, USD; absent while beta is missing"
+    )
     vectors: dict[str, Weights] = Field(
-        description="weights of H after each pure step, in order: held, base, tilted, activated, capped, aim, target"
+        description="weights of H after each pure step, in order: held, base, tilted, activated, capped, aim, target, "
+        "whole (target in whole contracts, the residual in R); held and whole are absent when nothing can be sized"
     )
     targets: Weights = Field(description="weights of H advised now; they sum to 1 with the reserve R")
     windows: dict[Layer, Window] = Field(description="tenor window of each layer with weight")

@@ -13,7 +13,7 @@ import numpy as np
 
 from processors.errors import UserError
 from processors.feeds.items import Item, Single, rows
-from processors.feeds.pace import Pace
+from processors.feeds.pace import EventClock, Pace
 from processors.feeds.position import Position, read_position
 from processors.feeds.recorded import BLOCK_ROWS, Recording, last_times
 from processors.feeds.topics import create_topics
@@ -94,6 +94,7 @@ def feed(
     resume: bool = True,
     stop: Callable[[], bool] | None = None,
     partitions: int | None = None,
+    pace: EventClock | None = None,
 ) -> FeedReport:
     """Publish a recorded directory in the order of events, and at its end a watermark for every market.
 
@@ -110,6 +111,7 @@ def feed(
         resume: False feeds the whole recording again, whatever the log says of it.
         stop: asked between transactions; when true, the feed ends there and can be resumed.
         partitions: partition count of topics that are made; None is that of existing ones, or 1.
+        pace: another course of event time than an even ``speed``.
 
     Raises UserError for a recording, speed, block size or partition count that cannot be used.
     """
@@ -131,7 +133,7 @@ def feed(
     if resume:
         start = read_position(cluster, identity)
     writer = _Writer(cluster, identity, producer, start.rows, recording, progress, stop or (lambda: False))
-    return writer.run(items, single, speed)
+    return writer.run(items, single, pace if speed is None else Pace(speed))
 
 
 class _Writer:
@@ -163,16 +165,15 @@ class _Writer:
         self._outs: list[Out] = []
         self._bytes = 0
 
-    def run(self, items: Iterator[Item], single: bool, speed: float | None) -> FeedReport:
+    def run(self, items: Iterator[Item], single: bool, pace: EventClock | None) -> FeedReport:
         """Publish what is left of the recording."""
-        pace = None if speed is None else Pace(speed)
         for item in items:
             if not self._take(item, single, pace):
                 return self._report(finished=False)
         self._outs += watermarks_of(self.last)
         return self._report(finished=self._publish(done=True))
 
-    def _take(self, item: Item, single: bool, pace: Pace | None) -> bool:
+    def _take(self, item: Item, single: bool, pace: EventClock | None) -> bool:
         """Bring an item into the log, as far as it is not there. False when told to stop."""
         last_times(item, self.last)
         count = rows(item)

@@ -1,26 +1,27 @@
 """The no-trade band and partial adjustment: between "always rebalance" and "never".
 
-Inside the band around the aim a layer is held. Outside of it, part of the gap beyond the band is traded, once a session;
+Inside the band around the aim a layer is held. Outside of it, part of the gap beyond the band is traded once a session,
 after Garleanu and Pedersen (Journal of Finance 68, 2013), for whom trading a constant share of the way towards an aim
 is optimal under costs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 
+from pydantic import Field
+
 from processors.hedge.weights import EPSILON
+from topics.message import Day, Number, Record, tidy
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A layer's move of one session: from ``anchor``, the weight held then, towards ``aim``, as far as ``target``."""
+class Step(Record):
+    """A layer's move of one session: from ``anchor`` towards ``aim``, as far as ``target``; fractions of H."""
 
-    session_date: date
-    anchor: float
-    aim: float
-    target: float
+    session_date: Day = Field(description="session that the step belongs to")
+    anchor: Number = Field(description="weight held when the step was decided")
+    aim: Number = Field(description="weight aimed at")
+    target: Number = Field(description="weight that the step leads to")
 
     @property
     def moved(self) -> bool:
@@ -40,7 +41,7 @@ def partial(held: float, aim: float, band: float, pace: float) -> float:
 
 
 def into(held: float, aim: float, band: float, hard: tuple[float, float]) -> float:
-    """Where a layer outside of its hard band goes, at once: to the edge of the no-trade band, and inside the hard one."""
+    """Where a layer outside of its hard band goes at once: to the no-trade band's edge, and inside the hard one."""
     return min(max(partial(held, aim, band, 1.0), hard[0]), hard[1])
 
 
@@ -82,5 +83,7 @@ def step(
     if last is not None and standing(last, session_date, held, aim, band, hard):
         return last
     if hard is not None and outside(held, hard):
-        return Step(session_date, held, aim, into(held, aim, band, hard))
-    return Step(session_date, held, aim, partial(held, aim, band, pace))
+        target = into(held, aim, band, hard)
+    else:
+        target = partial(held, aim, band, pace)
+    return Step(session_date=session_date, anchor=tidy(held), aim=tidy(aim), target=tidy(target))

@@ -78,7 +78,7 @@ def read_book(positions: Iterable[Position], curve: Iterable[CurvePoint], sessio
     price on the curve and is named as unpriced.
     """
     contracts = list_contracts(curve)
-    layers: dict[Sleeve, list[Holding]] = {}
+    layers: dict[Sleeve, dict[str, Holding]] = {}
     unpriced: set[str] = set()
     valued = True
     for position in positions:
@@ -97,8 +97,10 @@ def read_book(positions: Iterable[Position], curve: Iterable[CurvePoint], sessio
             valued = False
             continue
         sleeve: Sleeve = "L1" if position.layer is None or position.layer == "R" else position.layer
-        layers.setdefault(sleeve, []).append(Holding(contract, round(position.quantity)))
-    ordered = {sleeve: tuple(sorted(held, key=_by_expiry)) for sleeve, held in sorted(layers.items())}
+        held = layers.setdefault(sleeve, {})
+        before = held[contract.symbol].quantity if contract.symbol in held else 0
+        held[contract.symbol] = Holding(contract, before + round(position.quantity))
+    ordered = {sleeve: tuple(sorted(held.values(), key=_by_expiry)) for sleeve, held in sorted(layers.items())}
     return Book(ordered, tuple(sorted(unpriced)), valued)
 
 

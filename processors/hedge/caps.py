@@ -48,9 +48,7 @@ def cap(rules: HedgeRules, posture: Posture, state: State, weights: Vector) -> V
             return vector(now)
 
 
-def cap_adds(
-    rules: HedgeRules, posture: Posture, state: State, held: Mapping[Sleeve, float], target: Vector
-) -> Vector:
+def cap_adds(rules: HedgeRules, posture: Posture, state: State, held: Mapping[Sleeve, float], target: Vector) -> Vector:
     """``target`` with its adds within every cap: no cap is broken by more than what is held breaks it by.
 
     In ``low`` the part of Layer 1 that brings it to its hard band is not given up for the reserve; the other layers
@@ -81,7 +79,7 @@ def _share_cap(rules: HedgeRules, weights: Mapping[Sleeve, float], sleeve: Sleev
     x <= s (x + others) gives x <= s / (1 - s) x others.
     """
     share, total = rules.deployed_share_max, sum(weights.values())
-    if total < rules.deployed_from or share >= 1 or weights[sleeve] <= share * total + EPSILON:
+    if total < rules.deployed_from - EPSILON or share >= 1 or weights[sleeve] <= share * total + EPSILON:
         return weights[sleeve]
     return share / (1.0 - share) * (total - weights[sleeve])
 

@@ -1,4 +1,4 @@
-"""How large the hedge is: its notional H in dollars, and how much of it may be deployed before it flips the portfolio."""
+"""How large the hedge is: its notional H in dollars, and how much of it may be deployed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tilts of Layer 1: towards more after a bullish MACD crossover on VIX, and on a weak RSI of the SPX in calm markets."""
+"""Tilts of Layer 1: with a MACD crossover on VIX, and up on a weak RSI of the SPX in calm markets."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ older than the allowed lateness; refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,9 +64,9 @@ class Sequences:
             self.newest[pairs[i]] = (int(seqs[i]), int(times[i]))
         return result
 
-    def forget(self, keep: Callable[[str], bool]) -> None:
-        """Drop the instruments that ``keep`` does not want."""
-        self.newest = {pair: reached for pair, reached in self.newest.items() if keep(pair[0])}
+    def forget(self, before: int) -> None:
+        """Drop what was last reached before a moment, ns: a repetition that is older still is refused as late."""
+        self.newest = {pair: reached for pair, reached in self.newest.items() if reached[1] >= before}
 
     def snapshot(self) -> list[Any]:
         """As JSON values."""
@@ -77,4 +76,3 @@ class Sequences:
     def restore(cls, rows: list[Any]) -> Sequences:
         """The sequences that gave ``rows``."""
         return cls({(symbol, source): (seq, ts) for symbol, source, seq, ts in rows})
-

@@ -1,4 +1,4 @@
-"""The board: the latest quote of every instrument of a market, updated by columns.
+"""The board: the latest prices of the instruments that are followed, updated by columns.
 
 A value is replaced only by one whose event time is not older (per instrument), so ticks that arrive out of order never
 bring an old price back. Every operation gives the same board for the same rows in the same order, however they were cut
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
@@ -16,27 +17,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topics.instrument import parse_symbol
-from topics.market import VALUES
+from topics.market import PRICES
 from topics.ticks import TickColumns
 
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int64]
 
-#: Kept per instrument, beside its newest event time.
-_FIELDS: Final = tuple(name for name in VALUES if name != "size")
-#: Fields whose own event time is kept, as one may be much older than another. A quote is timed by its bid.
-_TIMED: Final = ("last", "bid", "settle")
+#: Prices whose own event time and source are kept, as one may be much older than another. A quote is that of its bid.
+_TIMED: Final = ("settle", "bid", "last")
 _GROW: Final = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A price, when it was made and who sent it."""
+
+    price: float
+    ts: int
+    source: str
+
+
 class Board:
-    """Latest values by instrument.
+    """Latest prices by instrument.
 
     Attributes:
         symbols: instrument of each code, in the order of first sight.
         ts: event time of the newest tick, int64 ns, shape (capacity,); 0 before the first.
-        values: float64 of shape (capacity,) by field; NaN where nothing was seen.
-        source: code into ``sources`` of the newest tick.
+        prices: float64 of shape (capacity,) by field; NaN where nothing was seen.
+        times: event time of each price, int64 ns, shape (capacity,) by field.
+        origins: code into ``sources`` of each price, shape (capacity,) by field.
     """
 
     def __init__(self) -> None:
@@ -45,9 +54,9 @@ class Board:
         self.sources: list[str] = []
         self._source_codes: dict[str, int] = {}
         self.ts: Ints = np.zeros(_GROW, dtype=np.int64)
-        self.source: Ints = np.zeros(_GROW, dtype=np.int64)
-        self.values: dict[str, NDArray[np.float64]] = {name: np.full(_GROW, np.nan) for name in _FIELDS}
+        self.prices: dict[str, NDArray[np.float64]] = {name: np.full(_GROW, np.nan) for name in PRICES}
         self.times: dict[str, Ints] = {name: np.zeros(_GROW, dtype=np.int64) for name in _TIMED}
+        self.origins: dict[str, Codes] = {name: np.zeros(_GROW, dtype=np.int64) for name in _TIMED}
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -59,55 +68,46 @@ class Board:
     def codes(self, names: tuple[str, ...], used: NDArray[np.int32]) -> Codes:
         """Board codes of the names that ``used`` points to, shape (len(names),); -1 for names without a usable row."""
         codes = np.full(len(names), -1, dtype=np.int64)
-        for i in dict.fromkeys(used.tolist()):
+        for i in np.unique(used).tolist():
             codes[i] = self._code(names[i])
         return codes
 
-    def source_codes(self, names: tuple[str, ...]) -> Codes:
-        """Codes of the sources, shape (len(names),)."""
-        return np.array([self._source_code(name) for name in names], dtype=np.int64)
+    def source_codes(self, names: tuple[str, ...], used: NDArray[np.int32]) -> Codes:
+        """Codes of the sources that ``used`` points to, shape (len(names),); -1 for those without a usable row."""
+        codes = np.full(len(names), -1, dtype=np.int64)
+        for i in np.unique(used).tolist():
+            codes[i] = self._source_code(names[i])
+        return codes
 
     def apply(self, columns: TickColumns, rows: NDArray[np.intp], symbol: Codes, source: Codes) -> None:
         """Take up rows that are in order for each instrument; of several rows of one instrument the last one counts.
 
         ``symbol`` and ``source`` are board codes, shape (len(rows),).
         """
-        self.ts[symbol] = columns.event_ts[rows]
-        self.source[symbol] = source
-        for name in _FIELDS:
+        ts = columns.event_ts[rows]
+        self.ts[symbol] = ts
+        for name in PRICES:
             column = columns.values[name][rows]
             there = ~np.isnan(column)
             if there.any():
-                self.values[name][symbol[there]] = column[there]
+                self.prices[name][symbol[there]] = column[there]
                 if name in _TIMED:
-                    self.times[name][symbol[there]] = columns.event_ts[rows][there]
+                    self.times[name][symbol[there]] = ts[there]
+                    self.origins[name][symbol[there]] = source[there]
 
-    def price(self, code: int) -> float | None:
+    def quote(self, symbol: str) -> Quote | None:
         """The newest price: settle, middle of the quote, or last; of equally new ones the first of these."""
-        best: float | None = None
-        newest = -1
-        settle, bid, ask, last = (float(self.values[name][code]) for name in ("settle", "bid", "ask", "last"))
+        code = self._codes.get(symbol)
+        if code is None:
+            return None
+        settle, bid, ask, last = (float(self.prices[name][code]) for name in ("settle", "bid", "ask", "last"))
         middle = (bid + ask) / 2 if bid <= ask else math.nan
-        for name, value in (("settle", settle), ("bid", middle), ("last", last)):
+        best: Quote | None = None
+        for name, price in (("settle", settle), ("bid", middle), ("last", last)):
             ts = int(self.times[name][code])
-            if value == value and ts > newest:
-                best, newest = value, ts
+            if price == price and (best is None or ts > best.ts):
+                best = Quote(price, ts, self.sources[self.origins[name][code]])
         return best
-
-    def last(self, symbol: str, not_before: int) -> float | None:
-        """The newest price of ``symbol`` when it is not older than ``not_before``, ns."""
-        code = self._codes.get(symbol)
-        return None if code is None or self.ts[code] < not_before else self.price(code)
-
-    def newest(self, symbol: str) -> int:
-        """Event time of the newest tick of ``symbol``, ns; 0 when there was none."""
-        code = self._codes.get(symbol)
-        return 0 if code is None else int(self.ts[code])
-
-    def source_of(self, symbol: str) -> str | None:
-        """Source of the newest tick of ``symbol``."""
-        code = self._codes.get(symbol)
-        return None if code is None or not self.ts[code] else self.sources[self.source[code]]
 
     def futures(self, root: str) -> list[tuple[date, str]]:
         """Expiry and symbol of each future on the board with that root, by expiry."""
@@ -119,7 +119,7 @@ class Board:
         return sorted(found)
 
     def forget(self, expired: date) -> None:
-        """Drop the futures and options that have expired by the end of that day."""
+        """Drop the futures that have expired by the end of that day."""
         keep = []
         for i, symbol in enumerate(self.symbols):
             expiry = parse_symbol(symbol).expiry
@@ -127,36 +127,35 @@ class Board:
                 keep.append(i)
         if len(keep) == len(self.symbols):
             return
-        size = max(_GROW, len(keep))
-        self.ts = _moved(self.ts, keep, size, 0)
-        self.source = _moved(self.source, keep, size, 0)
-        self.values = {name: _moved(column, keep, size, np.nan) for name, column in self.values.items()}
-        self.times = {name: _moved(column, keep, size, 0) for name, column in self.times.items()}
+        self._resize(keep, max(_GROW, len(keep)))
         self.symbols = [self.symbols[i] for i in keep]
         self._codes = {symbol: i for i, symbol in enumerate(self.symbols)}
 
     def snapshot(self) -> dict[str, Any]:
-        """The board as JSON values: instrument to [time, source, {field: value}, {field: time}]."""
+        """The board as JSON values: instrument to [time, {field: price}, {field: [time, source]}]."""
         rows: dict[str, Any] = {}
         for i, symbol in enumerate(self.symbols):
-            values = {name: float(column[i]) for name, column in self.values.items() if column[i] == column[i]}
-            times = {name: int(column[i]) for name, column in self.times.items() if column[i]}
-            rows[symbol] = [int(self.ts[i]), self.sources[self.source[i]] if self.ts[i] else "", values, times]
+            prices = {name: float(column[i]) for name, column in self.prices.items() if column[i] == column[i]}
+            made = {
+                name: [int(self.times[name][i]), self.sources[self.origins[name][i]]]
+                for name in _TIMED
+                if name in prices
+            }
+            rows[symbol] = [int(self.ts[i]), prices, made]
         return rows
 
     @classmethod
     def restore(cls, rows: Mapping[str, Any]) -> Board:
         """The board that gave ``rows``."""
         board = cls()
-        for symbol, (ts, source, values, times) in rows.items():
+        for symbol, (ts, prices, made) in rows.items():
             code = board._code(symbol)
             board.ts[code] = ts
-            if ts:
-                board.source[code] = board._source_code(source)
-            for name, value in values.items():
-                board.values[name][code] = value
-            for name, at in times.items():
+            for name, price in prices.items():
+                board.prices[name][code] = price
+            for name, (at, source) in made.items():
                 board.times[name][code] = at
+                board.origins[name][code] = board._source_code(source)
         return board
 
     def _code(self, symbol: str) -> int:
@@ -165,11 +164,7 @@ class Board:
             code = self._codes[symbol] = len(self.symbols)
             self.symbols.append(symbol)
             if code >= len(self.ts):
-                every = list(range(code))
-                self.ts = _moved(self.ts, every, 2 * code, 0)
-                self.source = _moved(self.source, every, 2 * code, 0)
-                self.values = {name: _moved(column, every, 2 * code, np.nan) for name, column in self.values.items()}
-                self.times = {name: _moved(column, every, 2 * code, 0) for name, column in self.times.items()}
+                self._resize(list(range(code)), 2 * code)
         return code
 
     def _source_code(self, source: str) -> int:
@@ -178,6 +173,12 @@ class Board:
             code = self._source_codes[source] = len(self.sources)
             self.sources.append(source)
         return code
+
+    def _resize(self, keep: list[int], size: int) -> None:
+        self.ts = _moved(self.ts, keep, size, 0)
+        self.prices = {name: _moved(column, keep, size, np.nan) for name, column in self.prices.items()}
+        self.times = {name: _moved(column, keep, size, 0) for name, column in self.times.items()}
+        self.origins = {name: _moved(column, keep, size, 0) for name, column in self.origins.items()}
 
 
 def _moved(column: NDArray[Any], keep: list[int], size: int, empty: float) -> NDArray[Any]:

@@ -29,7 +29,7 @@ from processors.sessions.arrivals import Sequences, running_max
 from processors.sessions.board import Board
 from processors.sessions.evidence import Instant, regime_event, regime_inputs, transition_event
 from processors.sessions.releases import Releases
-from processors.sessions.session import CORE, ESSENTIAL, FUTURE_ROOT, Close, Session
+from processors.sessions.session import CORE, ESSENTIAL, FUTURE_ROOT, Close, Session, followed, span
 from processors.signals.calendar import SessionCalendar
 from processors.signals.curve import VxCurve
 from processors.signals.inputs import SessionInputs
@@ -78,6 +78,37 @@ class Emission:
     message: Regime | Transition | Refused
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Ticks on their way in.
+
+    Attributes:
+        usable: rows that are not refused.
+        time: the stream's time at each row, ns, never falling.
+        followed, officials, ordinary: rows, rising, that are usable and of an instrument that is followed; of these the
+            official closes; and of all usable ones those that are no official close.
+    """
+
+    columns: TickColumns
+    usable: NDArray[np.bool_]
+    time: Ints
+    followed: NDArray[np.intp]
+    officials: NDArray[np.intp]
+    ordinary: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, columns: TickColumns, usable: NDArray[np.bool_], time: Ints) -> _Batch:
+        mine = usable & np.array([followed(symbol) for symbol in columns.symbols], dtype=np.bool_)[columns.symbol]
+        return cls(
+            columns,
+            usable,
+            time,
+            np.flatnonzero(mine),
+            np.flatnonzero(mine & columns.official),
+            np.flatnonzero(usable & ~columns.official),
+        )
+
+
 class Engine:
     """State of one market and the pure steps over it."""
 
@@ -86,6 +117,7 @@ class Engine:
         self.calibration_digest = calibration.digest()
         self._rules = calibration.regime
         self._calendar = calendar
+        self._span = span(calendar)
         self._pace = pace
         self.time = 0
         self.board = Board()
@@ -109,9 +141,9 @@ class Engine:
     def ticks(self, columns: TickColumns) -> list[Emission]:
         """Apply ticks of this market in their order. Returns what they caused, by row."""
         self._out = []
-        usable = ~columns.invalid
-        for row in np.flatnonzero(columns.invalid).tolist():
-            self._refuse(row, _why(columns, row))
+        usable = ~columns.invalid & (columns.event_ts >= self._span[0]) & (columns.event_ts <= self._span[1])
+        for row in np.flatnonzero(~usable).tolist():
+            self._refuse(row, self._why(columns, row))
         if not usable.any():
             return self._sorted()
         # The stream's time at each row; rows that cannot be used never move it.
@@ -119,28 +151,34 @@ class Engine:
         late = usable & ~columns.official & (columns.event_ts < time - self._pace.late)
         for row in np.flatnonzero(late).tolist():
             self._refuse(row, _late(columns, row, int(time[row]), self._pace.late))
-        official = np.flatnonzero(usable & columns.official)
         usable &= ~late
         if not usable.any():
             return self._sorted()
+        row, n = int(np.argmax(usable)), len(columns)
         if self._session is None:
-            self._session = self._first_session(columns, int(np.argmax(usable)))
-        row, n = 0, len(columns)
+            self._session = self._first_session(columns, row)
+        batch = _Batch.of(columns, usable, time)
         while row < n:
             instant, kind = self._next_instant()
             if time[row] > instant:
                 self._fire(instant, kind, row)
                 continue
-            stop = self._segment_end(columns, usable, official, time, row, instant)
-            self._apply(columns, np.flatnonzero(usable[row:stop]) + row)
-            self.time = int(time[stop - 1])
-            self._arm(columns, usable, row, stop)
+            stop = self._segment_end(batch, row, instant)
+            now = int(time[stop - 1])
+            ticked = self._apply(batch, row, stop, now)
+            self.time = now
+            if ticked and self._mark is None:
+                self._mark = self._mark_after(now)
             row = stop
         return self._sorted()
 
     def release(self, release: Release) -> list[Emission]:
         """Take up a release. Instants before its publication fire first, without it."""
         self._out = []
+        outside = self._outside(release.release_ts)
+        if outside is not None:
+            self.counts["releases:refused"] += 1
+            return [Emission(0, outside)]
         self._advance(release.release_ts)
         self.counts["releases:used" if self.releases.apply(release, self.time) else "releases:superseded"] += 1
         return self._sorted()
@@ -148,6 +186,9 @@ class Engine:
     def watermark(self, watermark: Watermark) -> list[Emission]:
         """Move the stream's time: every instant before the watermark fires."""
         self._out = []
+        outside = self._outside(watermark.watermark_ts)
+        if outside is not None:
+            return [Emission(0, outside)]
         self._advance(watermark.watermark_ts)
         return self._sorted()
 
@@ -159,6 +200,21 @@ class Engine:
             self._fire(instant, kind, 0)
         self.time = max(self.time, ts)
 
+    def _outside(self, ts: int) -> Refused | None:
+        """The refusal of an event time that has no session; None for one that has."""
+        first, last = self._span
+        if first <= ts <= last:
+            return None
+        return Refused(
+            "invalid",
+            f"event time {format_ts(ts)} is outside the exchange calendar, {format_ts(first)} to {format_ts(last)}",
+        )
+
+    def _why(self, columns: TickColumns, row: int) -> Refused:
+        """Why a row is unusable: no valid tick, no session for it, or dated later than the log's own time."""
+        ts = int(columns.event_ts[row])
+        return refusal(columns, row) or self._outside(ts) or future(ts)
+
     # Rows
 
     def _first_session(self, columns: TickColumns, row: int) -> Session:
@@ -169,49 +225,55 @@ class Engine:
             day = self._calendar.session_of(ts)
         return Session.of(self._calendar, day)
 
-    def _segment_end(
-        self, columns: TickColumns, usable: NDArray[np.bool_], official: NDArray[np.intp], time: Ints, row: int, at: int
-    ) -> int:
-        """Rows from ``row`` that can be applied before any instant can fire."""
+    def _segment_end(self, batch: _Batch, row: int, at: int) -> int:
+        """Rows from ``row`` that can be applied before any instant can fire, when the next one is ``at``, ns."""
+        time = batch.time
         stop = int(np.searchsorted(time, at, side="right"))
         # An official close may bring the commit nearer: stop behind the rows of its moment.
-        k = int(np.searchsorted(official, row))
-        if k < len(official) and official[k] < stop:
-            stop = min(stop, int(np.searchsorted(time, time[official[k]], side="right")))
+        k = int(np.searchsorted(batch.officials, row))
+        if k < len(batch.officials) and batch.officials[k] < stop:
+            stop = min(stop, int(np.searchsorted(time, time[batch.officials[k]], side="right")))
         if self._mark is None:
-            ordinary = usable[row:stop] & ~columns.official[row:stop]
-            if ordinary.any():
-                mark = self._mark_after(int(time[row + int(np.argmax(ordinary))]))
+            k = int(np.searchsorted(batch.ordinary, row))
+            if k < len(batch.ordinary) and batch.ordinary[k] < stop:
+                mark = self._mark_after(int(time[batch.ordinary[k]]))
                 stop = min(stop, int(np.searchsorted(time, mark, side="right")))
         return stop
-
-    def _arm(self, columns: TickColumns, usable: NDArray[np.bool_], start: int, stop: int) -> None:
-        """Plan the mark that ends the interval of an ordinary tick. Official closes alone make no mark."""
-        if self._mark is None and (usable[start:stop] & ~columns.official[start:stop]).any():
-            self._mark = self._mark_after(self.time)
 
     def _mark_after(self, ts: int) -> int:
         return -(-ts // self._pace.evaluation) * self._pace.evaluation
 
-    def _apply(self, columns: TickColumns, rows: NDArray[np.intp]) -> None:
-        """Take up usable rows, none of which lets an instant fire."""
-        rows = self._officials(columns, rows)
+    def _apply(self, batch: _Batch, start: int, stop: int, now: int) -> bool:
+        """Take up usable rows, none of which lets an instant fire, at stream time ``now``, ns.
+
+        Returns whether one of them was a tick that asks for a mark. Official closes alone make none.
+        """
+        columns = batch.columns
+        first, last = np.searchsorted(batch.followed, (start, stop))
+        rows = batch.followed[first:last]
+        ordinary = slice(*np.searchsorted(batch.ordinary, (start, stop)))
+        others = int(np.count_nonzero(batch.usable[start:stop])) - len(rows)
+        self.counts["ticks:unfollowed"] += others
         if not len(rows):
-            return
-        symbol = self.board.codes(columns.symbols, columns.symbol[rows])[columns.symbol[rows]]
+            return len(batch.ordinary[ordinary]) > 0
+        repeated = self._repeated(columns, rows, columns.event_ts[rows])
+        ticked = len(batch.ordinary[ordinary]) > int(np.count_nonzero(repeated & ~columns.official[rows]))
+        refused = self._officials(columns, rows, repeated, now)
+        self.counts["ticks:duplicate"] += int(np.count_nonzero(repeated & ~refused))
+        rows = rows[~repeated & ~refused]
+        if not len(rows):
+            return ticked
         ts = columns.event_ts[rows]
-        repeated = self._repeated(columns, rows, ts)
-        if repeated.any() or ts[0] < self.time or (ts[1:] < ts[:-1]).any():
-            stale = ~repeated & (ts < running_max(symbol, np.where(repeated, 0, ts), self.board.ts))
-        else:
-            stale = np.zeros(len(rows), dtype=np.bool_)  # in order as a whole, so for each instrument too
-        fresh = ~repeated & ~stale
-        self.counts["ticks:duplicate"] += int(repeated.sum())
-        self.counts["ticks:out_of_order"] += int(stale.sum())
-        self.counts["ticks:used"] += int(fresh.sum())
-        source = self.board.source_codes(columns.sources)[columns.source[rows]]
-        self.board.apply(columns, rows[fresh], symbol[fresh], source[fresh])
-        self._bars(columns, rows[~repeated], symbol[~repeated])
+        symbol = self.board.codes(columns.symbols, columns.symbol[rows])[columns.symbol[rows]]
+        source = self.board.source_codes(columns.sources, columns.source[rows])[columns.source[rows]]
+        self._bars(columns, rows, symbol)
+        if ts[0] < self.time or (ts[1:] < ts[:-1]).any():
+            fresh = ts >= running_max(symbol, ts, self.board.ts)
+            self.counts["ticks:out_of_order"] += int(np.count_nonzero(~fresh))
+            rows, symbol, source = rows[fresh], symbol[fresh], source[fresh]
+        self.counts["ticks:used"] += len(rows)
+        self.board.apply(columns, rows, symbol, source)
+        return ticked
 
     def _repeated(self, columns: TickColumns, rows: NDArray[np.intp], ts: Ints) -> NDArray[np.bool_]:
         """Rows that their source has sent before."""
@@ -226,32 +288,37 @@ class Engine:
     def _bars(self, columns: TickColumns, rows: NDArray[np.intp], symbol: Ints) -> None:
         session = self._session
         assert session is not None
-        last = columns.values["last"]
+        last, official = columns.values["last"], columns.official
         for name in CORE.values():
             code = self.board.code(name)
             if code is None:
                 continue
-            for row in rows[symbol == code].tolist():
-                if last[row] == last[row] and not columns.official[row]:
-                    session.price(name, float(last[row]), int(columns.event_ts[row]))
+            for row in rows[(symbol == code) & ~official[rows] & ~np.isnan(last[rows])].tolist():
+                session.price(name, float(last[row]), int(columns.event_ts[row]))
 
-    def _officials(self, columns: TickColumns, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Take the official closes among the rows; returns the rows without those that were refused."""
+    def _officials(
+        self, columns: TickColumns, rows: NDArray[np.intp], repeated: NDArray[np.bool_], now: int
+    ) -> NDArray[np.bool_]:
+        """Take the official closes among the rows; returns which rows were refused."""
         session = self._session
         assert session is not None
-        refused = []
-        for row in rows[columns.official[rows]].tolist():
+        refused = np.zeros(len(rows), dtype=np.bool_)
+        for i in np.flatnonzero(columns.official[rows]).tolist():
+            row = rows[i]
             symbol, ts = columns.symbols[columns.symbol[row]], int(columns.event_ts[row])
             reason = self._unfit(session, symbol, ts)
             if reason is not None:
-                self._refuse(row, reason)
-                refused.append(row)
+                self._refuse(int(row), reason)
+                refused[i] = True
+                if symbol in ESSENTIAL and self._missed(session, ts):
+                    self._expected |= {symbol}  # its feed does send it, only later than was waited for
                 continue
             names = ("settle", "last") if parse_symbol(symbol).kind == "future" else ("last", "settle")
             values = [float(columns.values[name][row]) for name in names]
             value = next(v for v in values if v == v)
-            session.official(symbol, Close(value, ts, columns.sources[columns.source[row]]))
-        return rows[~np.isin(rows, refused)] if refused else rows
+            close = Close(value, ts, columns.sources[columns.source[row]])
+            session.official(symbol, close, bool(repeated[i]), now)
+        return refused
 
     def _unfit(self, session: Session, symbol: str, ts: int) -> Refused | None:
         """Why an official close cannot be taken, or None."""
@@ -263,6 +330,10 @@ class Engine:
         if day > session.day or ts < session.open_ts:
             return Refused("invalid", f"official close of {symbol} at {format_ts(ts)}, before its session has opened")
         return None
+
+    def _missed(self, session: Session, ts: int) -> bool:
+        """Whether an official close at ``ts`` is one of the session that was committed last."""
+        return self._calendar.local_date(ts) == self._calendar.previous_session(session.day)
 
     # Instants
 
@@ -277,15 +348,16 @@ class Engine:
         return min((closes, _CLOSES), (mark, _MARK), (self._commit_ts(session), _COMMIT))
 
     def _commit_ts(self, session: Session) -> int:
-        """When the session commits, as far as is known now, ns."""
+        """When the session commits, as far as is known now, ns. Never before the stream's time."""
         last_close = session.moments[-1]
-        arrived = max((close.ts for close in session.officials.values()), default=0)
         missing = self._expected - session.officials.keys()
         if self._expected and not missing:
-            return max(last_close, arrived)
-        if not missing & ESSENTIAL:
-            return max(last_close + self._pace.close_grace, arrived)
-        return last_close + self._pace.official_wait
+            at = max(last_close, session.reached)
+        elif not missing & ESSENTIAL:
+            at = max(last_close + self._pace.close_grace, session.reached)
+        else:
+            at = last_close + self._pace.official_wait
+        return min(at, session.latest_ts)
 
     def _fire(self, ts: int, kind: int, row: int) -> None:
         session = self._session
@@ -302,12 +374,10 @@ class Engine:
 
     def _stand_ins(self, session: Session, ts: int) -> None:
         """Keep the last prices within the session of the instruments that close at ``ts``."""
-        for code, symbol in enumerate(self.board.symbols):
-            if session.closing_ts(symbol) == ts and self.board.ts[code] >= session.open_ts:
-                price = self.board.price(code)
-                if price is not None:
-                    source = self.board.source_of(symbol) or "unspecified"
-                    session.stand_ins[symbol] = Close(price, int(self.board.ts[code]), source)
+        for symbol in self.board.symbols:
+            quote = self.board.quote(symbol) if session.closing_ts(symbol) == ts else None
+            if quote is not None and quote.ts >= session.open_ts:
+                session.stand_ins[symbol] = Close(quote.price, quote.ts, quote.source)
 
     def _commit(self, session: Session, ts: int, row: int) -> None:
         """Commit the session: advance the recursive signals once and decide."""
@@ -332,10 +402,6 @@ class Engine:
             None if curve else "missing",
             stand_ins,
         )
-        for symbol, bar in session.bars.items():
-            close = session.close_of(symbol)
-            if close is not None:
-                bar[1:] = max(bar[1], close.value), min(bar[2], close.value), close.value
         sources = {name: close.source for name, close in closes.items() if close is not None}
         if curve:
             sources["vx"] = futures[curve.expiries[0]].source
@@ -348,17 +414,21 @@ class Engine:
             curve if curve else None,
             degraded,
             stand_ins,
-            session.bars,
+            session.closed_bars(),
             sources,
             self.releases.newest,
         )
         self._emit(at, decide_close(self._rules, self.memory, regime_inputs(signals)), row)
+        following = self._calendar.next_session(session.day)
         if session.officials:
-            self._expected = frozenset(s for s in session.officials if _alive(s, session.day))
+            # A contract has no settlement on the day it expires, so nobody waits for one.
+            self._expected = frozenset(s for s in session.officials if _alive(s, following))
         self.board.forget(session.day)
-        self._sequences.forget(lambda symbol: _alive(symbol, session.day))
+        self._sequences.forget(ts - self._pace.late)
+        # A floor must hold anew: what it was measured against has changed.
+        self._fast.reset()
         self._committed_at = ts
-        self._session = Session.of(self._calendar, self._calendar.next_session(session.day))
+        self._session = Session.of(self._calendar, following)
 
     def _future_closes(self, session: Session) -> Iterator[tuple[date, Close]]:
         """Closes of the VX contracts that are still alive after the session."""
@@ -370,35 +440,43 @@ class Engine:
 
     def _evaluate(self, session: Session, ts: int, row: int) -> None:
         """A mark: the regime as it would be now. The state may go up by the fast path; nothing else is committed."""
-        within = session.open_ts <= ts <= session.vix_close_ts
-        oldest_ok = ts - self._rules.max_age_seconds * SECOND
-        usable_from = ts - self._rules.max_age_session_seconds * SECOND if within else oldest_ok
-        prices = {name: self.board.last(symbol, usable_from) for name, symbol in CORE.items()}
-        futures = {
-            expiry: price
-            for expiry, symbol in self.board.futures(FUTURE_ROOT)
-            if (price := self.board.last(symbol, oldest_ok)) is not None
+        oldest = ts - self._rules.max_age_seconds * SECOND
+        oldest_within = ts - self._rules.max_age_session_seconds * SECOND
+        quotes = {name: self.board.quote(symbol) for name, symbol in CORE.items()}
+        usable = {
+            name: quote
+            for name, quote in quotes.items()
+            if quote is not None and quote.ts >= (oldest_within if session.within(CORE[name], ts) else oldest)
         }
+        contracts = {
+            expiry: quote
+            for expiry, symbol in self.board.futures(FUTURE_ROOT)
+            if (quote := self.board.quote(symbol)) is not None and quote.ts >= oldest
+        }
+        futures = {expiry: quote.price for expiry, quote in contracts.items()}
         curve = VxCurve.from_settles(session.day, futures)
         signals = self._provisional(
             SessionInputs(
                 session_date=session.day,
                 curve=curve if curve else None,
-                **{name: price for name, price in prices.items() if price is not None},
-            )
+                **{name: quote.price for name, quote in usable.items()},
+            ),
+            {name for name, quote in usable.items() if quote.ts > self._committed_at},
+            any(contracts[expiry].ts > self._committed_at for expiry in curve.expiries),
         )
         inputs = regime_inputs(signals)
-        vix_ts = self.board.newest("VIX")
-        fresh = inputs.vix is not None and vix_ts > self._vix_counted
-        if fresh:
-            self._vix_counted = vix_ts
+        vix = usable.get("vix")
+        fresh = vix is not None and vix.ts > self._vix_counted
+        if vix is not None and fresh:
+            self._vix_counted = vix.ts
         level = self._fast.update(ts, floor_level(floors_hit(self._rules.floors, inputs)), fresh)
         confirmed: State | None = STATES[level] if level else None
         faults = {
-            name: None if price is not None else "stale" if self.board.newest(CORE[name]) else "missing"
-            for name, price in prices.items()
+            name: None if name in usable else "missing" if quote is None else "stale" for name, quote in quotes.items()
         }
-        sources = {name: self.board.source_of(symbol) for name, symbol in CORE.items() if prices[name] is not None}
+        sources = {name: quote.source for name, quote in usable.items()}
+        if curve:
+            sources["vx"] = contracts[curve.expiries[0]].source
         at = Instant(
             self.market,
             "mark",
@@ -407,25 +485,26 @@ class Engine:
             signals,
             curve if curve else None,
             _degraded(faults, signals, None if curve else "missing", ()),
-            sources={name: source for name, source in sources.items() if source is not None},
+            sources=sources,
             releases=self.releases.newest,
         )
         self._emit(at, decide_mark(self._rules, self.memory, inputs, 0.0, confirmed), row)
 
-    def _provisional(self, inputs: SessionInputs) -> Signals:
+    def _provisional(self, inputs: SessionInputs, quoted: set[str], curve_quoted: bool) -> Signals:
         """Signals as if the session ended now.
 
-        What has not been quoted since the last commit keeps its committed value: otherwise yesterday's close would
+        What has not been ``quoted`` since the last commit keeps its committed value: otherwise yesterday's close would
         count once more, as a day without change.
         """
         committed = self.panel.signals
-        quoted = {name: self.board.newest(symbol) > self._committed_at for name, symbol in CORE.items()}
         signals = self.panel.peek(inputs)
         kept: dict[str, Any] = {}
-        if inputs.spx is not None and not quoted["spx"]:
-            kept |= {"rv21": committed.rv21, "rsi14": committed.rsi14}
-        if inputs.vix is not None and not quoted["vix"]:
+        if inputs.spx is not None and "spx" not in quoted:
+            kept |= {name: getattr(committed, name) for name in _OF_SPX}
+        if inputs.vix is not None and "vix" not in quoted:
             kept |= {name: getattr(committed, name) for name in _OF_VIX}
+        if inputs.curve is not None and not curve_quoted:
+            kept |= {name: getattr(committed, name) for name in _OF_CURVE}
         return _replaced(signals, kept) if kept else signals
 
     # Outputs
@@ -488,7 +567,9 @@ class Engine:
         self._committed_at = saved["committed_at"]
 
 
-#: Signals that rest on VIX alone and count sessions.
+#: Signals that rest on one input and count sessions.
+_OF_SPX: Final = ("rv21", "rsi14")
+_OF_CURVE: Final = ("bear_steepening", "compressed")
 _OF_VIX: Final = (
     "vix_change",
     "macd",
@@ -523,11 +604,6 @@ def _degraded(
     if signals.spx is not None and signals.rv21 is None:
         found.append("rv21:warm_up")
     return tuple(sorted(found))
-
-
-def _why(columns: TickColumns, row: int) -> Refused:
-    """Why a row was marked invalid: no valid tick, or else dated later than the log's own time."""
-    return refusal(columns, row) or future(int(columns.event_ts[row]))
 
 
 def future(ts: int) -> Refused:

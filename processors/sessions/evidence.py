@@ -125,9 +125,7 @@ def transition_event(regime: Regime) -> Transition | None:
 
 def features_of(signals: Signals) -> dict[str, Feature]:
     """Signals that have a value, numbers at the digits that are published."""
-    return {
-        name: tidy(value) if isinstance(value, float) else value for name, value in signals.as_features().items()
-    }
+    return {name: tidy(value) if isinstance(value, float) else value for name, value in signals.as_features().items()}
 
 
 def curve_points(curve: VxCurve | None) -> tuple[CurvePoint, ...]:

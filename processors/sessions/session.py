@@ -58,9 +58,11 @@ class Session:
     Attributes:
         day: its date.
         open_ts, close_ts, vix_close_ts, vx_settle_ts: the calendar's moments, ns. Indices of shares close at
+            ``close_ts``, volatility indices 15 minutes later.
+        latest_ts: the last moment at which it may be committed, just before the next session opens, ns.
         officials: official closes so far, by symbol.
         stand_ins: the price of each instrument when the stream passed its close, by symbol.
-        bars: [open, high, low, newest] prices of the core indices, by symbol.
+        bars: [first, highest, lowest] price of the core indices, by symbol.
         passed: calendar moments that the stream has passed.
         reached: the stream's time when the newest of the official closes came, ns; they may come late.
     """
@@ -108,8 +110,8 @@ class Session:
     def price(self, symbol: str, value: float, ts: int) -> None:
         """Count a price in the session's bar when it lies within the instrument's hours."""
         if self.within(symbol, ts):
-            bar = self.bars.setdefault(symbol, [value] * 4)
-            bar[1:] = max(bar[1], value), min(bar[2], value), value
+            bar = self.bars.setdefault(symbol, [value] * 3)
+            bar[1:] = max(bar[1], value), min(bar[2], value)
 
     def official(self, symbol: str, close: Close, repeated: bool, now: int) -> None:
         """Take an official close at stream time ``now``, ns.
@@ -133,8 +135,8 @@ class Session:
             close = self.close_of(symbol)
             if close is None or not (symbol in self.bars or symbol in self.officials):
                 continue
-            start, high, low, _ = self.bars.get(symbol, [close.value] * 4)
-            closed[symbol] = [start, max(high, close.value), min(low, close.value), close.value]
+            first, high, low = self.bars.get(symbol, [close.value] * 3)
+            closed[symbol] = [first, max(high, close.value), min(low, close.value), close.value]
         return closed
 
     def snapshot(self) -> dict[str, Any]:

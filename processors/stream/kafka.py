@@ -109,8 +109,8 @@ class KafkaCluster:
 
     def read(self, tp: TopicPartition, start: int = 0) -> Iterator[Record]:
         """Committed records of ``tp`` from ``start`` on, up to the first transaction that is open now."""
-        self._known(tp)
-        return self._readers.read(tp, start, self._readers.stable_end(tp))
+        end = self.end_offset(tp)
+        return self._readers.read(tp, start, end, stable=self._readers.stable_end(tp))
 
     def end_offset(self, tp: TopicPartition) -> int:
         """The high watermark: the next offset to be written."""
@@ -144,16 +144,23 @@ class KafkaCluster:
     def remove(self, member: Member, member_id: str) -> None:
         """Take a member out of its group, unless its instance has been started again since."""
         gone = MemberToRemove(member_id=member_id, group_instance_id=member.instance, reason="ended")
-        self._ask("leaving the group", lambda: self._admin.remove_group_members(member.group, [gone]))
+        self._ask("leaving the group", lambda: self._admin.remove_group_members(member.group, [gone]), seconds=2.0)
 
     def _known(self, tp: TopicPartition) -> None:
         count = self.partitions(tp.topic)
         if not 0 <= tp.partition < count:
             raise UserError(f"topic {tp.topic!r} has partitions 0 to {count - 1}, not {tp.partition}")
 
-    def _ask(self, what: str, function: Callable[[], T]) -> T:
-        with explaining(what):
-            return self._caller.call(what, self._settings.deadline, function)
+    def _ask(self, what: str, function: Callable[[], T], seconds: float | None = None) -> T:
+        """An answer of the brokers, asked for again while they are not ready and there is time."""
+        deadline = time.monotonic() + (seconds or self._settings.deadline)
+        while True:
+            try:
+                return self._caller.call(what, max(deadline - time.monotonic(), 0.1), function)
+            except errors.KafkaError as error:
+                if not isinstance(error, errors.RetriableError) or time.monotonic() + _SLICE > deadline:
+                    raise explained(error, what) from error
+            time.sleep(_SLICE)
 
 
 class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -233,6 +240,8 @@ class KafkaLog:
                     )
         except BaseException:
             self._transactions.close()
+            if hasattr(self, "_consumer"):
+                self._consumer.close(autocommit=False, timeout_ms=1000)
             raise
 
     # Log

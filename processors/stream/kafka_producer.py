@@ -43,6 +43,7 @@ class Transactions:
                 delivery_timeout_ms=int(settings.deadline * 1000) + 1000,
                 max_block_ms=int(settings.deadline * 1000),
                 linger_ms=5,
+                compression_type="lz4",  # as quick as none, and a third of the size for ticks as JSON
                 batch_size=256 << 10,
                 max_request_size=16 << 20,
                 # A transaction that follows at once on another is answered "not yet" while the broker writes the

@@ -13,6 +13,9 @@ from processors.errors import DeadlineExceeded
 from processors.stream.kafka_client import Settings, explaining
 from processors.stream.log import Record, TopicPartition
 
+#: Seconds within which a commit becomes visible: the broker answers it first and writes its markers then.
+_MARKERS = 0.5
+
 
 def records_of(tp: TopicPartition, found: Iterable[Any]) -> list[Record]:
     """The client's records as ours."""
@@ -47,12 +50,15 @@ class Readers:
         self._idle.append(consumer)
         return offset
 
-    def read(self, tp: TopicPartition, start: int, target: int) -> Iterator[Record]:
+    def read(self, tp: TopicPartition, start: int, target: int, *, stable: int | None = None) -> Iterator[Record]:
         """Committed records from offset ``start`` to before ``target``.
 
         It ends when the *position* has reached the target, not when a record has: markers and aborted records take
         offsets too. DeadlineExceeded when the position stands still for longer than an answer may take, as it does
         behind a transaction that stays open.
+
+        With ``stable``, an offset before the target, it is content with that one: it waits for what lies behind it no
+        longer than a broker takes to write the markers of transactions that have just been committed.
         """
         where = f"reading {tp.topic} partition {tp.partition}"
         one = KafkaTopicPartition(*tp)
@@ -66,11 +72,13 @@ class Readers:
             moved = time.monotonic()
             while position < target:
                 with explaining(where):
-                    found = consumer.poll(timeout_ms=200).get(one, [])
+                    found = consumer.poll(timeout_ms=100).get(one, [])
                     reached = consumer.position(one, timeout_ms=0)
                 yield from (record for record in records_of(tp, found) if record.offset < target)
                 if reached is not None and reached > position:
                     position, moved = reached, time.monotonic()
+                elif stable is not None and position >= stable and time.monotonic() - moved > _MARKERS:
+                    return
                 elif time.monotonic() - moved > self._settings.deadline:
                     raise DeadlineExceeded(
                         f"{where}: position {position} of {target} has not moved for {self._settings.deadline:g} s;"

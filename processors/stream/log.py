@@ -84,8 +84,12 @@ class Poll:
 class Log(Protocol):
     """One member's view of a log. Not thread safe: one thread uses it.
 
-    Reading starts, for each partition newly owned, at the position that :meth:`seek` sets (the loop always seeks after
-    an assignment, to the committed position or else to the oldest record). Only committed records are ever returned.
+    Only committed records are ever returned. A poll that tells a new generation brings no records, has aborted the open
+    transaction, and has forgotten the position and the pause of every partition, kept ones too: each is silent until
+    :meth:`seek` says where to read from (the committed position, or else the oldest record).
+
+    A position outside of what the log keeps, because retention was faster, raises LogUnavailable in :meth:`poll`. A
+    topic or partition that does not exist raises UserError.
     """
 
     def poll(self, timeout: float) -> Poll:

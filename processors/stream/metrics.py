@@ -48,7 +48,9 @@ STREAM_METRICS: tuple[Metric, ...] = (
 class Metrics:
     """The counts of one processor in one registry."""
 
-    def __init__(self, processor: str, metrics: Iterable[Metric] = (), registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self, processor: str, metrics: Iterable[Metric] = (), registry: CollectorRegistry | None = None
+    ) -> None:
         self.processor = processor
         self.registry = registry if registry is not None else CollectorRegistry()
         self.declared = (*STREAM_METRICS, *metrics)

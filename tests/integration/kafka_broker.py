@@ -44,6 +44,8 @@ _FAST = {
     "auto.create.topics.enable": "false",
     "num.network.threads": "2",
     "num.io.threads": "4",
+    "broker.session.timeout.ms": "2000",  # how long a broker that was killed keeps its successor from starting
+    "broker.heartbeat.interval.ms": "500",
     "controller.quorum.election.timeout.ms": "500",
     "controller.quorum.fetch.timeout.ms": "1000",
 }
@@ -98,7 +100,7 @@ class KafkaNodes:
             "default.replication.factor": replicas,
             "min.insync.replicas": str(min(nodes, 2)),
         }
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # an id that began with "-" were an option
         self.brokers = [
             KafkaBroker(n + 1, ports[2 * n], ports[2 * n + 1], self.folder / f"node{n + 1}", cluster, common, settings)
             for n in range(nodes)

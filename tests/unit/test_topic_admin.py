@@ -183,8 +183,13 @@ def test_the_topics_of_a_sqlite_file(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_cluster_that_does_not_answer_says_what_to_look_at() -> None:
     settings = load(given={"log": "kafka://127.0.0.1:1", "call_deadline_seconds": 1})
-    with pytest.raises(LogUnavailable, match=r"no broker answers at kafka://127\.0\.0\.1:1"), topic_admin(settings):
-        pass
+    words = ""
+    try:
+        with topic_admin(settings):
+            pass
+    except LogUnavailable as error:
+        words = str(error)
+    assert "no broker answers at kafka://127.0.0.1:1" in words
     gc.collect()  # the client leaves sockets of failed attempts to the collector, which complains of them here
 
 

@@ -179,6 +179,42 @@ def test_a_gzip_file_that_breaks_off(tmp_path: Path) -> None:
         list(Recording(tmp_path).items())
 
 
+def test_windows_line_ends_a_byte_order_mark_and_blank_lines_are_fine(tmp_path: Path) -> None:
+    expected = documents(Recording(write(tmp_path / "plain", ticks=CLEAN)))
+    (tmp_path / "other").mkdir()
+    text = CLEAN.replace("\n", "\r\n").replace("SPX", '"SPX"') + "\r\n\r\n"
+    (tmp_path / "other" / "ticks.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert documents(Recording(tmp_path / "other")) == expected
+
+
+def test_text_that_is_no_utf8_is_one_broken_row(tmp_path: Path) -> None:
+    text = b"event_ts,symbol,last,source\n2018-02-05T21:00:00Z,VIX,20,caf\xe9\n2018-02-05T21:01:00Z,VIX,20,x\n"
+    (tmp_path / "ticks.csv").write_bytes(text)
+    items = list(Recording(tmp_path).items())
+    assert [type(item) for item in items] == [Single, TickColumns]
+    (tmp_path / "ticks.csv").write_bytes(b"\xff\xfe" + text)
+    with pytest.raises(UserError, match="UTF-8"):
+        Recording(tmp_path)
+
+
+def test_rows_are_the_same_however_the_file_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = minute_ticks(400).splitlines()
+    lines[99] = "2018-02-05T15:38:00Z,VIX,x"
+    directory = write(tmp_path, ticks="\n".join(lines))
+    expected = documents(Recording(directory))
+    for size in (1, 7, 100, 5000):
+        monkeypatch.setattr("processors.feeds.csv_ticks.CHUNK", size)
+        assert documents(Recording(directory)) == expected
+
+
+def test_a_file_that_is_one_endless_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.feeds.csv_ticks.LONGEST_LINE", 1000)
+    monkeypatch.setattr("processors.feeds.csv_ticks.CHUNK", 512)
+    recording = Recording(write(tmp_path, ticks="event_ts,symbol,last\n" + "x" * 5000))
+    with pytest.raises(UserError, match="longer than 1000 bytes"):
+        list(recording.items())
+
+
 def test_releases_and_portfolios_come_in_their_places(tmp_path: Path) -> None:
     releases = RELEASES + (
         "2018-02-05T14:02:00Z,CPI_CORE_MOM,2018-01,0.3,0.2\n"
