@@ -196,13 +196,19 @@ def _speed(text: str) -> float | None:
         raise UserError(f"a speed of {text!r} is not possible; give a number above 0, or `max`") from None
 
 
+def _whole(option: str, text: str, low: int, high: int) -> int:
+    if text.isascii() and text.isdecimal() and low <= int(text) <= high:
+        return int(text)
+    raise UserError(f"{option} {text!r} is not possible; give a whole number, {low} to {high}")
+
+
 @app.command()
 def feed(
     context: typer.Context,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Recorded directory; see the README for its form.")],
     log: LogOption = None,
     speed: Annotated[str, typer.Option(metavar="N|max", help="Seconds of event time a second, or max.")] = "max",
-    block_size: Annotated[int, typer.Option(metavar="N", help="Ticks in one Arrow block; 1: each as JSON.")] = 4096,
+    block_size: Annotated[str, typer.Option(metavar="N", help="Ticks in one Arrow block; 1: each as JSON.")] = "4096",
     again: Annotated[bool, typer.Option("--again", help="Feed it all, even what is in the log already.")] = False,
 ) -> int:
     """Publish a recorded directory in the order of events, each row once.
@@ -215,7 +221,7 @@ def feed(
       alvh feed recordings/2018-02 --speed 60 --log kafka://broker:9092
       alvh feed recordings/2018-02 --block-size 1
     """
-    pace = _speed(speed)
+    pace, size = _speed(speed), _whole("--block-size", block_size, 1, 65_536)
     settings = _settings(context, log=log)
     from processors.feeds.feed import feed as feed_directory
 
@@ -225,7 +231,7 @@ def feed(
             directory,
             cluster,
             speed=pace,
-            block_size=block_size,
+            block_size=size,
             progress=progress,
             resume=not again,
             stop=stop,
@@ -311,7 +317,7 @@ def tail(
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Topic to read, like hedge.rebalances.")],
     log: LogOption = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what is added.")] = False,
-    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="How many records to show.")] = None,
+    count: Annotated[str | None, typer.Option("--count", "-n", metavar="N", help="How many records to show.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Values as they are, one a line.")] = False,
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Begin with the oldest record.")] = False,
 ) -> int:
@@ -323,15 +329,14 @@ def tail(
       alvh tail hedge.rebalances --follow
       alvh tail dead.letters --from-beginning --raw
     """
+    most = None if count is None else _whole("--count", count, 1, 10**9)
     settings = _settings(context, log=log)
     from rich.console import Console
 
     from processors.tail import tail as tail_topic
 
     with _cluster(settings) as cluster:
-        tail_topic(
-            topic, cluster, follow=follow, count=count, raw=raw, from_beginning=from_beginning, console=Console()
-        )
+        tail_topic(topic, cluster, follow=follow, count=most, raw=raw, from_beginning=from_beginning, console=Console())
     return 0
 
 

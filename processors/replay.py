@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from processors.alerter import Alerter
 from processors.errors import UserError
@@ -63,7 +64,7 @@ _KIND: Final = "alvh.replay"
 _PARTIAL: Final = ".replay-unfinished"
 _BLOCK_ROWS: Final = 2048
 #: Rows fed between two turns of the processors.
-_TURN_ROWS: Final = 8192
+_TURN_ROWS: Final = 2048
 _DAYS_A_YEAR: Final = 365.25
 
 Fills = Literal["reported", "assumed"]
@@ -122,6 +123,21 @@ class Summary:
     def text(self) -> str:
         """The summary as JSON for a file."""
         return json.dumps({"kind": _KIND, "schema_version": 1, **asdict(self)}, indent=2, sort_keys=True) + "\n"
+
+    def table(self) -> Table:
+        """The summary for a person."""
+        table = Table(title="replay", title_justify="left", show_header=False)
+        table.add_row("read", ", ".join(f"{count:,} {kind}" for kind, count in self.inputs.items()))
+        table.add_row("written", ", ".join(f"{count:,} {topic}" for topic, count in self.outputs.items()))
+        for market, found in self.markets.items():
+            share = ", ".join(f"{state} {100 * part:.1f} %" for state, part in found.share.items())
+            table.add_row(market, f"{found.sessions:,} sessions, {found.first_session} to {found.last_session}")
+            table.add_row("", f"{share}; {found.changes_a_year:.1f} changes of state a year")
+        dead = ", ".join(f"{count:,} {reason}" for reason, count in self.dead_letters.items())
+        table.add_row("dead letters", dead or "none")
+        table.add_row("digest", self.digest)
+        table.add_row("took", f"{self.wall_seconds:.1f} s")
+        return table
 
 
 def replay(

@@ -33,7 +33,7 @@ MAX_ORIGINAL = 256 * 1024
 
 
 class DeadLetter(Message):
-    """An input that was refused. Its partition, offset and row are in the record's headers, as they differ between logs."""
+    """An input that was refused. Where it stood is in the record's headers, as that differs between logs."""
 
     topic: str = Field(description="topic it came from; the key")
     reason: Reason = Field(description="why, as a code")
@@ -47,7 +47,7 @@ class DeadLetter(Message):
     truncated: bool = Field(default=False, description="true when `original` was cut")
 
 
-class Refused(ValueError):
+class Refused(ValueError):  # noqa: N818 - what became of the input, and the word used everywhere
     """An input cannot be used: ``reason`` is the code, the message says what was given and what is allowed."""
 
     def __init__(self, reason: Reason, detail: str) -> None:

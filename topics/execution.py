@@ -1,4 +1,4 @@
-"""``execution.intents`` and ``execution.reports``: what an execution system may do, and what it did; by portfolio_id."""
+"""``execution.intents`` and ``execution.reports``: what an execution system may do and did, by portfolio_id."""
 
 from __future__ import annotations
 

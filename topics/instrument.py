@@ -28,7 +28,8 @@ FUTURES = frozenset({"VX", "VXM", "ES"})
 OPTION_ROOTS = frozenset({"VIX", "SPX", "SPXW", "SPY", "VXX", "ES"})
 
 #: Plausible values of a price, by kind or by symbol: (lowest, highest). Outside of it a tick is a dead letter.
-#: VIX has closed between 9.14 and 82.69 since 1990 and VVIX not under 59; recorded files hold prints like 2.58 and 15.71.
+#: VIX has closed between 9.14 and 82.69 since 1990 and VVIX not under 59; recorded files hold prints like 2.58 and
+#: 15.71.
 PLAUSIBLE: dict[str, tuple[float, float]] = {
     "VVIX": (50.0, 400.0),
     "SKEW": (80.0, 250.0),
@@ -44,7 +45,7 @@ PLAUSIBLE: dict[str, tuple[float, float]] = {
     "option": (0.0, 1_000_000.0),
 }
 
-_SYMBOL = re.compile(r"([A-Z][A-Z0-9.]{0,11})(?:/(\d{4}-\d\d-\d\d)(?:/([CP])/(\d{1,6}(?:\.\d{1,4})?))?)?")
+_SYMBOL = re.compile(r"([A-Z][A-Z0-9.]{0,11})(?:/(\d{4}-\d\d-\d\d)(?:/([CP])/(\d{1,6}(?:\.\d{1,4})?))?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

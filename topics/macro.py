@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from topics.message import Market, Message, Name, Price, Timestamp
 
-_PERIOD = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?|-?Q[1-4])?")
+_PERIOD = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?|-?Q[1-4])?", re.ASCII)
 
 
 class Release(Message):

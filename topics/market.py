@@ -52,7 +52,9 @@ class Tick(Message):
         for name in PRICES:
             price = getattr(self, name)
             if price is not None and not low <= price <= high:
-                raise ValueError(f"{name} {price:g} of {self.symbol} is outside the plausible range {low:g} to {high:g}")
+                raise ValueError(
+                    f"{name} {price:g} of {self.symbol} is outside the plausible range {low:g} to {high:g}"
+                )
         for name in COUNTS:
             count = getattr(self, name)
             if count is not None and count < 0:

@@ -56,7 +56,7 @@ def _number(value: object) -> float:
     """A finite float from a JSON number or a decimal string; booleans and everything else are refused."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError(f"expected a number or a decimal string, was given {value!r}")
-    if isinstance(value, str) and (not value.strip() or "_" in value):
+    if isinstance(value, str) and (not value.strip() or "_" in value or not value.isascii()):
         raise ValueError(f"expected a decimal number, was given {value!r}")
     number = float(value)
     if not math.isfinite(number):

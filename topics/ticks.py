@@ -14,10 +14,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from topics.instrument import parse_symbol
 from topics.market import COUNTS, PRICES, VALUES, Tick
-from topics.message import canonical_json, decimal_text
+from topics.message import Market, Name, canonical_json, decimal_text
 from topics.times import FIRST_TS, LAST_TS, format_ts
 
 Floats = NDArray[np.float64]
@@ -25,6 +26,8 @@ Ints = NDArray[np.int64]
 
 #: A column's value where an integer is missing.
 MISSING: Final = -1
+#: Stands for a -1 that was given where -1 means missing.
+_MINUS_ONE: Final = int(np.iinfo(np.int64).min)
 #: Most rows in one block; feeds send some thousand.
 MAX_ROWS: Final = 65_536
 
@@ -77,14 +80,15 @@ class TickColumns:
             "schema_version": 1,
             "market": self.market,
             "symbol": self.symbols[self.symbol[i]],
-            "event_ts": _ts_text(int(self.event_ts[i])),
             "source": self.sources[self.source[i]],
             "official": bool(self.official[i]),
         }
+        if self.event_ts[i] != MISSING:
+            document["event_ts"] = format_ts(_given(self.event_ts[i]))
         if self.seq[i] != MISSING:
-            document["seq"] = int(self.seq[i])
+            document["seq"] = _given(self.seq[i])
         if self.recv_ts[i] != MISSING:
-            document["recv_ts"] = _ts_text(int(self.recv_ts[i]))
+            document["recv_ts"] = format_ts(_given(self.recv_ts[i]))
         for name in VALUES:
             value = float(self.values[name][i])
             if value == value:
@@ -113,8 +117,25 @@ class TickColumns:
         )
 
 
-def _ts_text(ts: int) -> str:
-    return format_ts(ts) if FIRST_TS <= ts < LAST_TS else str(ts)
+def _given(value: np.int64) -> int:
+    return -1 if value == _MINUS_ONE else int(value)
+
+
+_NAME: Final = TypeAdapter[str](Name)
+_MARKET: Final = TypeAdapter[str](Market)
+
+
+@lru_cache(maxsize=65_536)
+def _is_name(source: str) -> bool:
+    return _fits(_NAME, source)
+
+
+def _fits(kind: TypeAdapter[str], text: str) -> bool:
+    try:
+        kind.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=65_536)
@@ -133,6 +154,7 @@ def invalid_rows(columns: TickColumns) -> NDArray[np.bool_]:
     low, high = ranges[columns.symbol, 0], ranges[columns.symbol, 1]
     bad: NDArray[np.bool_] = (columns.event_ts < FIRST_TS) | (columns.event_ts >= LAST_TS)
     bad |= ~(low <= high)
+    bad |= ~np.array([_is_name(source) for source in columns.sources], dtype=np.bool_)[columns.source]
     bad |= (columns.seq < 0) & (columns.seq != MISSING)
     bad |= (columns.recv_ts != MISSING) & ((columns.recv_ts < FIRST_TS) | (columns.recv_ts >= LAST_TS))
     some = np.zeros(n, dtype=np.bool_)
@@ -248,7 +270,12 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
         array = column(name, kind)
         if array is None:
             return np.full(n, MISSING, dtype=np.int64)
-        return np.asarray(array.cast(pa.int64()).fill_null(MISSING).to_numpy(zero_copy_only=False), dtype=np.int64)
+        array = array.cast(pa.int64())
+        numbers = np.asarray(array.fill_null(MISSING).to_numpy(zero_copy_only=False), dtype=np.int64)
+        if (minus_one := numbers == MISSING).any():
+            there = np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
+            numbers = np.where(minus_one & there, _MINUS_ONE, numbers)
+        return numbers
 
     def codes(name: str, default: str) -> tuple[tuple[str, ...], NDArray[np.int32]]:
         array = column(name, pa.string())
@@ -277,11 +304,16 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
         if len(markets) > 1 or (market and markets != {market}):
             raise BlockError("wrong_market", f"a tick block is of one market; this one names {sorted(markets)}")
         market = markets.pop() if markets else market
+    market = market or "US"
+    if not _fits(_MARKET, market):
+        raise BlockError(
+            "invalid", f"market {market[:40]!r} of a tick block is no capital letters and digits, at most 8"
+        )
     symbols, symbol = codes("symbol", "")
     sources, source = codes("source", "unspecified")
     official = column("official", pa.bool_())
     columns = TickColumns(
-        market=market or "US",
+        market=market,
         event_ts=integers("event_ts", _TS),
         symbols=symbols,
         symbol=symbol,

@@ -19,7 +19,7 @@ DAY: Final = 24 * HOUR
 FIRST_TS: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp()) * SECOND
 LAST_TS: Final = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp()) * SECOND
 
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def parse_ts(text: str) -> int:

@@ -180,12 +180,12 @@ class _Writer:
         at = min(max(self.start - self.rows, 0), count)
         self.rows += at
         while at < count:
-            end = count
+            end = min(count, at + _MESSAGES) if single else count
             if pace is not None and (due := _times(item, self.reached))[at] > 0:
                 ahead = pace.reached() < due[at]
                 if ahead and not (self._publish() and pace.wait(int(due[at]), self.stop)):
                     return False
-                end = max(at + 1, int(np.searchsorted(due, pace.reached(), side="right")))
+                end = min(end, max(at + 1, int(np.searchsorted(due, pace.reached(), side="right"))))
             part = item.take(at, end) if isinstance(item, TickColumns) else item
             self._add(records_of(part, single=single), end - at, int(_times(part, self.reached)[-1]))
             at = end

@@ -69,11 +69,18 @@ def _content(rules: HedgeRules, market: MarketView, portfolio: Portfolio, found:
 
     Layer 1 counts by its contracts: its weight moves with every mark, which is no news.
     """
-    held = [p.document() for p in portfolio.positions] if found.contracts is None else None
+    contracts: Any
+    if found.contracts is None:
+        contracts = [position.document() for position in portfolio.positions]
+    else:
+        contracts = {symbol: quantity for symbol, quantity in found.contracts.items() if quantity}
+    windows = _windows(rules, found)
+    if not contracts:
+        windows.pop("L1", None)
     return {
-        "contracts": held if found.contracts is None else {s: n for s, n in found.contracts.items() if n},
+        "contracts": contracts,
         "weights": {sleeve: round(found.target[sleeve], _DIGITS) for sleeve in _PAPER},
-        "windows": {layer: window.document() for layer, window in _windows(rules, found).items()},
+        "windows": {layer: window.document() for layer, window in windows.items()},
         "blocked": found.blocked,
         "state": market.regime.state,
         "policy": portfolio.policy,

@@ -139,10 +139,11 @@ class _Planner:
 
     def _sized(self, h: float) -> Plan:
         held = self._held(h)
-        start = self._start(h, held)
+        owned = self._owned(h, held)
+        start = self._start(owned)
         wanted, steps, stands = self._steps(h, start)
         limited = cap_adds(self.rules, self.posture, self.state, sleeves(start), wanted)
-        target = self._without_adds(start, limited)
+        target = self._without_adds(owned, limited)
         for sleeve, taken in steps.items():
             if abs(target[sleeve] - wanted[sleeve]) > EPSILON:
                 stands = stands and sleeve != "L1"
@@ -188,19 +189,21 @@ class _Planner:
             }
         )
 
-    def _start(self, h: float, held: Vector) -> Vector:
-        """Where this session's steps begin: what is held, but for two things of Layer 1.
+    def _owned(self, h: float, held: Vector) -> Vector:
+        """What is held without the short futures of Layer 1, which are closed whatever the weights say."""
+        return vector({**sleeves(held), "L1": sum(max(holding.notional, 0.0) for holding in self._l1()) / h})
 
-        A short position is no start: it is closed whatever the weights say. And when the contracts are those advised
-        earlier in the session, what whole contracts leave of the target (less than one contract) is no gap to trade.
+    def _start(self, owned: Vector) -> Vector:
+        """Where this session's steps begin: what is owned, without the residual of whole contracts.
+
+        When the contracts are those advised earlier in the session, what they leave of its target is no gap to trade:
+        it was less than one contract then.
         """
-        weight = max(held["L1"], sum(max(holding.notional, 0.0) for holding in self._l1()) / h)
+        weight = owned["L1"]
         last, quantities = self.memory.steps.get("L1"), {x.contract.symbol: x.quantity for x in self._l1()}
         if last is not None and last.session_date == self.session_date and quantities == self._advised():
-            units = [x.contract.unit for x in self._l1()] + ([] if self.opening is None else [self.opening.unit])
-            if 0.0 < last.target - weight < max(units, default=0.0) / h:
-                weight = last.target
-        return vector({**sleeves(held), "L1": weight})
+            weight = max(weight, last.target)
+        return vector({**sleeves(owned), "L1": weight})
 
     def _advised(self) -> dict[str, int]:
         return {symbol: quantity for symbol, quantity in self.memory.advised.items() if quantity}

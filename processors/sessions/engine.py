@@ -156,7 +156,7 @@ class Engine:
             return self._sorted()
         row, n = int(np.argmax(usable)), len(columns)
         if self._session is None:
-            self._session = self._first_session(columns, row)
+            self._session = self._first_session(columns, row, int(time[row]))
         batch = _Batch.of(columns, usable, time)
         while row < n:
             instant, kind = self._next_instant()
@@ -217,13 +217,15 @@ class Engine:
 
     # Rows
 
-    def _first_session(self, columns: TickColumns, row: int) -> Session:
+    def _first_session(self, columns: TickColumns, row: int, now: int) -> Session:
         """The session that the first tick ever belongs to; an official close is of its own day, however late."""
         ts = int(columns.event_ts[row])
         day = self._calendar.local_date(ts)
         if not (columns.official[row] and self._calendar.is_session(day)):
-            day = self._calendar.session_of(ts)
-        return Session.of(self._calendar, day)
+            return Session.of(self._calendar, self._calendar.session_of(ts))
+        session = Session.of(self._calendar, day)
+        session.reached = now  # it may come later than a session is waited for that nothing is known of
+        return session
 
     def _segment_end(self, batch: _Batch, row: int, at: int) -> int:
         """Rows from ``row`` that can be applied before any instant can fire, when the next one is ``at``, ns."""

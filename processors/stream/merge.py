@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -92,17 +93,33 @@ def merge(channels: Sequence[Channel], silent: Sequence[bool]) -> list[Segment]:
 
 
 def holding(channels: Sequence[Channel], silent: Sequence[bool]) -> list[Channel]:
-    """The inputs that must be read on before the very next record can be taken; none when nothing is buffered."""
+    """The inputs that must be read on before the very next record can be taken; none when nothing is buffered.
+
+    A record waits for every input that may still bring an earlier row, and for the records that begin before it ends,
+    which wait in their turn.
+    """
     heads = [(int(channel.queue[0].keys[0]), j) for j, channel in enumerate(channels) if channel.queue]
     if not heads:
         return []
-    _, head = min(heads)
-    last = int(channels[head].queue[0].keys[-1])
-    return [
-        channel
-        for i, channel in enumerate(channels)
-        if i != head and not silent[i] and last > (channel.ahead if head < i else channel.ahead - 1)
-    ]
+    _, first = min(heads)
+    # How far each input's records must be taken together with the next one: the merge key of their last row.
+    reach = {first: int(channels[first].queue[0].keys[-1])}
+    open_ends = [first]
+    held: set[int] = set()
+    while open_ends:
+        j = open_ends.pop()
+        for i, channel in enumerate(channels):
+            # Rows of input i that come before the last row of input j have keys of at most this.
+            limit = reach[j] if i < j else reach[j] - 1
+            if i == j:
+                continue
+            if not silent[i] and channel.ahead <= limit:
+                held.add(i)
+            ends = [int(b.keys[-1]) for b in takewhile(lambda b, k=limit: int(b.keys[0]) <= k, channel.queue)]
+            if ends and ends[-1] > reach.get(i, -1):
+                reach[i] = ends[-1]
+                open_ends.append(i)
+    return [channel for i, channel in enumerate(channels) if i in held]
 
 
 def _takeable(channels: Sequence[Channel], silent: Sequence[bool]) -> list[int]:

@@ -170,14 +170,20 @@ class Progress:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster, self.offset, self.count = cluster, 0, 0
+        self.moved = time.monotonic()
 
     def look(self) -> int:
         for record in self.cluster.read(PROGRESS, self.offset):
             self.offset, self.count = record.offset + 1, self.count + 1
+            self.moved = time.monotonic()
         return self.count
 
+    def over(self, total: int) -> bool:
+        """All is there, or nothing has come for so long that the comparison will show what is missing."""
+        return self.look() >= total or time.monotonic() - self.moved > PATIENCE / 2
 
-def wait_for(what: str, done: Callable[[], bool], child: Child, every: float = 0.01) -> None:
+
+def wait_for(what: str, done: Callable[[], bool], child: Child, every: float = 0.05) -> None:
     deadline = time.monotonic() + PATIENCE
     while not done():
         assert child.process is not None
@@ -190,7 +196,7 @@ def finish(child: Child, cluster: Cluster, expected: Dump) -> Dump:
     """Let the child go on until all is read, end it in order, and return what it wrote."""
     child.start()
     total, progress = len(expected[HEDGE_REGIMES, 0]), Progress(cluster)
-    wait_for("the end of the ticks", lambda: progress.look() >= total, child, 0.1)
+    wait_for("the end of the ticks", lambda: progress.over(total), child, 0.1)
     time.sleep(0.3)  # for what should not come
     assert child.terminate() == 0, child.tail()
     return dump(cluster, WRITTEN)

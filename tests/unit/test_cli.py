@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,12 +41,19 @@ COMMANDS = [
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty working directory, and no setting in the environment."""
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """An empty working directory, no setting in the environment, and log lines where they went before."""
     for name in list(os.environ):
         if name.upper().startswith("ALVH_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+    loggers = [logging.getLogger(name) for name in (None, "alvh", "kafka")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    logging.captureWarnings(False)
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 def alvh(*arguments: str) -> subprocess.Popen[str]:
@@ -101,12 +110,12 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--config", "nowhere.toml", "config"], "nowhere.toml"),
         (["feed", "nowhere"], "nowhere"),
         (["feed", "nowhere", "--speed", "fast"], "a speed of 'fast' is not possible"),
-        (["feed", "nowhere", "--block-size", "x"], "x"),
+        (["feed", "nowhere", "--block-size", "x"], "--block-size 'x' is not possible; give a whole number, 1 to 65536"),
         (["replay", "nowhere", "--out", "out"], "nowhere"),
         (["replay", "nowhere"], "--out"),
         (["replay", "nowhere", "--out", "out", "--config", "none.toml"], "none.toml"),
         (["tail", "market.tick"], "market.tick"),
-        (["tail", "alerts", "--count", "0"], "0"),
+        (["tail", "alerts", "--count", "0"], "--count '0' is not possible"),
         (["topics", "plan", "--partitions", "0"], "partitions (command line): '0' cannot be used"),
         (["topics", "plan", "--log", "kafka://broker"], "HOST:PORT"),
         (["config", "calibration", "--verbose"], "--verbose"),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.hedge import MarketView, Memory, Plan, evaluate, plan
+from processors.hedge.book import read_book
 from processors.hedge.caps import most_deployed, reserve_floor
 from processors.hedge.contracts import adds_to
 from processors.hedge.weights import SLEEVES, deployed
@@ -100,6 +101,12 @@ def _walk(history: list[Moment], policy: str, fills: str) -> list[tuple[MarketVi
     return seen
 
 
+def _longs(market: MarketView, book: Portfolio, memory: Memory) -> float:
+    positions = book.positions if memory.positions is None else memory.positions
+    held = read_book(positions, market.regime.curve, market.regime.session_date).layers.get("L1", ())
+    return sum(max(holding.notional, 0.0) for holding in held)
+
+
 @given(histories, policies, fills)
 @settings(max_examples=300, deadline=None)
 def test_every_plan_keeps_its_promises(history: list[Moment], policy: str, fills: str) -> None:
@@ -122,14 +129,21 @@ def test_every_plan_keeps_its_promises(history: list[Moment], policy: str, fills
             continue
         held, target, whole = found.vectors["held"], found.target, found.vectors["whole"]
         assert found.h is not None
+        longs = _longs(market, book, memory) / found.h
         # contracts never exceed their weight, which never exceeds its caps but by what is held beyond them
         assert whole["L1"] <= target["L1"] + TINY * max(1.0, abs(target["L1"]))
         for sleeve in SLEEVES:
-            own = max(longs, RULES.layer_max) if sleeve == "L1" else posture.theta_max if sleeve == "TT" else RULES.layer_max
+            own = (
+                max(longs, RULES.layer_max)
+                if sleeve == "L1"
+                else posture.theta_max
+                if sleeve == "TT"
+                else RULES.layer_max
+            )
             assert target[sleeve] <= max(own, held[sleeve]) + TINY
             if found.blocked or (state == "high" and sleeve == "L1"):
                 assert target[sleeve] <= max(held[sleeve], longs if sleeve == "L1" else 0.0, 0.0) + TINY
-        assert deployed(target) <= max(most_deployed(RULES, posture, state), deployed(held)) + 1e-7
+        assert deployed(target) <= max(most_deployed(RULES, posture, state), deployed(held) - held["L1"] + longs) + 1e-7
         if state == "low" and not found.blocked:
             assert 0.15 - TINY <= target["L1"] <= 0.25 + TINY
         if state == "low":

@@ -19,11 +19,13 @@ import psutil
 import pytest
 from rich.console import Console
 
-from processors.demo import FIRST, LAST, SHOCK, _timetable, demo
+from processors.demo import FIRST, LAST, SHOCK, _Play, _timetable, demo
 from processors.errors import UserError
 from processors.feeds.history import sessions
 from processors.feeds.pace import Timetable
+from processors.replay import replay
 from processors.view import View, printable, sparkline
+from topics.calibration import Calibration
 
 _DEMO = """
 import sys, warnings
@@ -159,3 +161,17 @@ def test_sparkline_and_printable() -> None:
     assert sparkline([1.0, 1.0]) == "▁▁"
     assert sparkline([0.0, 7.0, 3.5]) == "▁█▄"
     assert printable("a\x1b[0m\u200bb") == "a\\x1b[0m\\x200bb"
+
+
+def test_the_running_system_puts_out_what_a_replay_does(tmp_path: Path) -> None:
+    first, last = date(2018, 1, 25), date(2018, 2, 16)
+    play = _Play(tmp_path, sessions(first, last), None, Console(file=StringIO()))
+    play.run()
+    replayed = replay(tmp_path / "recording", tmp_path / "out", Calibration(), progress=False, regimes=True)
+    written = {
+        topic: (tmp_path / "out" / f"{topic}.jsonl").read_bytes().splitlines(keepends=True) for topic in play._lines
+    }
+    for topic in ("hedge.regimes", "regime.transitions", "hedge.rebalances"):
+        assert play._lines[topic] == written[topic], topic
+    assert sorted(play._lines["alerts"]) == sorted(written["alerts"])
+    assert replayed.outputs["hedge.rebalances"] > 10

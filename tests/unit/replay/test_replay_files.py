@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import processors.replay as replay_module
 from processors.errors import UserError
@@ -64,6 +66,14 @@ def test_sessions_states_and_changes(done: tuple[Path, Summary]) -> None:
     assert by_day["2018-02-05"] == "high"
     assert by_day["2017-12-15"] == "low"
     assert summary.outputs["hedge.rebalances"] > 0
+
+
+def test_the_summary_can_be_shown(done: tuple[Path, Summary]) -> None:
+    console = Console(file=StringIO(), width=160, record=True)
+    console.print(done[1].table())
+    text = console.export_text()
+    for words in ("83 sessions, 2017-11-01 to 2018-03-02", "1 implausible", done[1].digest, "changes of state a year"):
+        assert words in text
 
 
 def test_refused_inputs_are_counted_by_reason(done: tuple[Path, Summary]) -> None:
