@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -121,9 +121,9 @@ def _settings(context: typer.Context, config: Path | None = None, quiet: bool = 
 
 @contextmanager
 def _cluster(settings: Settings) -> Iterator[Cluster]:
-    from processors.stream.open import open_cluster
+    from processors.run import connect
 
-    cluster = open_cluster(settings.log, security=settings.security)
+    cluster = connect(settings)
     try:
         yield cluster
     finally:
@@ -196,6 +196,13 @@ def _speed(text: str) -> float | None:
         raise UserError(f"a speed of {text!r} is not possible; give a number above 0, or `max`") from None
 
 
+def _date(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"{option} {text!r} is no date; write it like 2018-02-05") from None
+
+
 def _whole(option: str, text: str, low: int, high: int) -> int:
     if text.isascii() and text.isdecimal() and low <= int(text) <= high:
         return int(text)
@@ -224,9 +231,12 @@ def feed(
     pace, size = _speed(speed), _whole("--block-size", block_size, 1, 65_536)
     settings = _settings(context, log=log)
     from processors.feeds.feed import feed as feed_directory
+    from processors.run import prepare_topics
 
     partitions = None if settings.was_default("partitions") else settings.partitions
     with _cluster(settings) as cluster, _stopping() as stop, _progress() as progress:
+        if settings.log.startswith("kafka://"):
+            prepare_topics(cluster, settings)
         report = feed_directory(
             directory,
             cluster,
@@ -297,6 +307,7 @@ def replay(
     settings = _settings(context, config)
     calibration = settings.load_calibration()
     from processors.replay import replay as replay_directory
+    from processors.run import pace_of
 
     summary = replay_directory(
         directory,
@@ -305,6 +316,7 @@ def replay(
         progress=sys.stderr.isatty(),
         fills=None if fills is None else fills.value,
         partitions=settings.partitions,
+        pace=pace_of(settings),
     )
     listed = ", ".join(f"{count:,} {topic}" for topic, count in summary.outputs.items())
     _say(f"{out}: {listed} in {summary.wall_seconds:.1f} s; {summary.digest}")
@@ -343,6 +355,8 @@ def tail(
 @app.command()
 def demo(
     context: typer.Context,
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="First session shown.")] = "2017-06-01",
+    last: Annotated[str, typer.Option("--to", metavar="DATE", help="Last session shown.")] = "2018-12-31",
     speed: Annotated[str, typer.Option(metavar="N|max", help="Multiplies the pace on a terminal, or max.")] = "1",
     svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the last screen there.")] = None,
 ) -> int:
@@ -353,12 +367,12 @@ def demo(
     \b
     Examples:
       alvh demo
-      alvh demo --speed max --svg demo.svg
+      alvh demo --from 2018-01-02 --to 2018-02-09 --svg demo.svg
     """
     _settings(context)
     from processors.demo import demo as show
 
-    return show(speed=_speed(speed), svg=svg)
+    return show(first=_date("--from", first), last=_date("--to", last), speed=_speed(speed), svg=svg)
 
 
 # Settings

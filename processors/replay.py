@@ -33,6 +33,7 @@ from processors.feeds.recorded import Recording, last_times
 from processors.feeds.topics import create_topics
 from processors.hedger import Hedger
 from processors.market import Market
+from processors.sessions.engine import Pace
 from processors.stream.log import Member, Out, Record, TopicPartition
 from processors.stream.memory import MemoryCluster
 from processors.stream.metrics import Metrics
@@ -148,6 +149,7 @@ def replay(
     progress: bool = True,
     fills: Fills | None = None,
     partitions: int = 1,
+    pace: Pace | None = None,
     regimes: bool = False,
     console: Console | None = None,
 ) -> Summary:
@@ -160,6 +162,7 @@ def replay(
         progress: show a progress bar on ``console``.
         fills: replaces the ``fills`` of every portfolio: ``assumed`` lets holdings follow the advice.
         partitions: partitions of every topic.
+        pace: event-time settings of the market processor; its defaults when None.
         regimes: write ``hedge.regimes`` too, which repeats the other regime topics once a partition.
         console: where the progress bar is drawn; standard error by default.
 
@@ -171,7 +174,8 @@ def replay(
     topics = (*OUTPUTS, HEDGE_REGIMES) if regimes else OUTPUTS
     with _unfinished(out) as folder:
         writer = _Writer(folder, topics, partitions)
-        play = _Play(calibration, partitions, writer, fills)
+        processors = (Market(calibration, partitions, pace), Hedger(calibration), Alerter())
+        play = _Play(processors, partitions, writer, fills)
         try:
             with _bar(recording, progress, console or Console(stderr=True)) as show:
                 for item in recording.items(_BLOCK_ROWS):
@@ -202,7 +206,9 @@ def replay(
 class _Play:
     """The processors over a log in memory that forgets what everybody has read."""
 
-    def __init__(self, calibration: Calibration, partitions: int, writer: _Writer, fills: Fills | None) -> None:
+    def __init__(
+        self, processors: Sequence[Processor], partitions: int, writer: _Writer, fills: Fills | None
+    ) -> None:
         self.inputs: Counter[str] = Counter()
         self.reached = 0
         self._fills = fills
@@ -210,7 +216,6 @@ class _Play:
         self._writer = writer
         self._cluster = MemoryCluster()
         create_topics(self._cluster, partitions)
-        processors: tuple[Processor, ...] = (Market(calibration, partitions), Hedger(calibration), Alerter(partitions))
         self._runners = [self._runner(processor) for processor in processors]
         self._last: dict[str, int] = {}
         self._waiting: list[Out] = []

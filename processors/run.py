@@ -47,9 +47,9 @@ def processors_for(names: Sequence[str], calibration: Calibration, settings: Set
     Raises UserError for a name that is none of them.
     """
     makers: Mapping[str, Callable[[], Processor]] = {
-        "market": lambda: Market(calibration, settings.partitions, _pace(settings), settings.future_seconds * SECOND),
+        "market": lambda: Market(calibration, settings.partitions, pace_of(settings), settings.future_seconds * SECOND),
         "hedge": lambda: Hedger(calibration, regime_max_idle=settings.regime_max_idle_seconds),
-        "alerts": lambda: Alerter(settings.partitions),
+        "alerts": lambda: Alerter(),
     }
     unknown = [name for name in names if name not in makers and name != "all"]
     if unknown or not names:
@@ -58,12 +58,23 @@ def processors_for(names: Sequence[str], calibration: Calibration, settings: Set
     return tuple(makers[name]() for name in PROCESSORS if name in names or "all" in names)
 
 
-def _pace(settings: Settings) -> Pace:
+def pace_of(settings: Settings) -> Pace:
+    """The event-time settings of the market processor."""
     return Pace(
         late=settings.late_seconds * SECOND,
         evaluation=settings.evaluation_interval_seconds * SECOND,
         close_grace=settings.close_grace_seconds * SECOND,
         official_wait=settings.official_wait_seconds * SECOND,
+    )
+
+
+def connect(settings: Settings) -> Cluster:
+    """The log that the settings name, with their deadlines."""
+    return open_cluster(
+        settings.log,
+        security=settings.security,
+        deadline=settings.call_deadline_seconds,
+        transaction_timeout=settings.transaction_timeout_seconds,
     )
 
 
@@ -98,7 +109,7 @@ def run(names: tuple[str, ...], settings: Settings) -> int:
     Raises UserError for names, topics or an address of the health pages that cannot be used.
     """
     processors = processors_for(names, settings.load_calibration(), settings)
-    with closing(open_cluster(settings.log, security=settings.security)) as cluster:
+    with closing(connect(settings)) as cluster:
         prepare_topics(cluster, settings)
     registry = CollectorRegistry()
     metrics = {p.name: Metrics(p.name, p.metrics, registry) for p in processors}
@@ -131,7 +142,7 @@ def _work(processor: Processor, settings: Settings, metrics: Metrics, health: He
     """One processor's thread, with connections of its own. Whatever it cannot mend ends the process."""
     name = processor.name
     try:
-        with closing(open_cluster(settings.log, security=settings.security)) as cluster:
+        with closing(connect(settings)) as cluster:
             runner = Runner(
                 cluster.member(member_of(processor, settings)),
                 processor,

@@ -6,8 +6,10 @@ Tests that need what is not there are skipped, and one line at the end says so. 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -37,6 +39,9 @@ def _lacking_kafka() -> str | None:
 _NEEDS = {"kafka": ("ALVH_REQUIRE_KAFKA", _lacking_kafka), "data": ("ALVH_REQUIRE_DATA", _lacking_data)}
 _skipped: dict[str, tuple[int, str]] = {}
 
+#: A connection of the Kafka client that was refused: it has no local address.
+_REFUSED = r"unclosed <socket\.socket fd=\d+, family=\d+, type=1, proto=6, laddr=\('0\.0\.0\.0', \d+\)>"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let pass two things that the Kafka client does and no test can help.
@@ -46,8 +51,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     module = r"kafka\.protocol\.schemas\.load_json|importlib\.resources\._legacy"
     config.addinivalue_line("filterwarnings", f"ignore:(open|read)_text is deprecated:DeprecationWarning:{module}")
-    refused = r"unclosed <socket\.socket fd=\d+, family=\d+, type=1, proto=6, laddr=\('0\.0\.0\.0', \d+\)>"
-    config.addinivalue_line("filterwarnings", f"ignore:{refused}:ResourceWarning")
+    config.addinivalue_line("filterwarnings", f"ignore:{_REFUSED}:ResourceWarning")
+
+
+def pytest_sessionfinish() -> None:
+    """Collect such sockets here, where they can still be told from leaks of our own."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_REFUSED, category=ResourceWarning)
+        gc.collect()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -66,6 +66,7 @@ EXECUTION_INTENTS: Final = "execution.intents"
 EXECUTION_REPORTS: Final = "execution.reports"
 ALERTS: Final = "alerts"
 DEAD_LETTERS: Final = "dead.letters"
+FEED_POSITIONS: Final = "alvh.feed.positions"
 
 _TOPICS: Final = (
     Topic(MARKET_TICKS, "market", (Tick, Watermark), "delete", 7 * DAY_MS, "Quotes, trades, closes.", blocks=True),
@@ -103,5 +104,9 @@ CHANGELOGS: Final[Mapping[str, Topic]] = {
     for name in PROCESSORS
 }
 
-ALL_TOPICS: Final[Mapping[str, Topic]] = {**CATALOG, **CHANGELOGS}
+_POSITIONS: Final = Topic(
+    FEED_POSITIONS, "digest of the recording", (), "compact", None, "How far each recording has been fed."
+)
+
+ALL_TOPICS: Final[Mapping[str, Topic]] = {**CATALOG, **CHANGELOGS, FEED_POSITIONS: _POSITIONS}
 COMPACTED: Final = frozenset(name for name, topic in ALL_TOPICS.items() if topic.cleanup == "compact")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from processors.feeds.topics import POSITIONS
 from processors.stream.log import Cluster, Out, TopicPartition
+from topics.catalog import FEED_POSITIONS
 from topics.codec import JSON_HEADERS
 from topics.message import canonical_json
 
@@ -21,13 +21,13 @@ class Position:
     def record(self, identity: str) -> Out:
         """The record that keeps this position for a recording."""
         value = canonical_json({"schema_version": 1, "rows": self.rows, "done": self.done})
-        return Out(POSITIONS, identity.encode(), value, JSON_HEADERS)
+        return Out(FEED_POSITIONS, identity.encode(), value, JSON_HEADERS, partition=0)
 
 
 def read_position(cluster: Cluster, identity: str) -> Position:
     """The newest position of a recording; the start when it was never fed into this log."""
     newest: bytes | None = None
-    for record in cluster.read(TopicPartition(POSITIONS, 0)):
+    for record in cluster.read(TopicPartition(FEED_POSITIONS, 0)):
         if record.key == identity.encode():
             newest = record.value
     if newest is None:

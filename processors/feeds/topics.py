@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from processors.errors import UserError
 from processors.stream.log import Cluster
 from topics.catalog import ALL_TOPICS, COMPACTED
-
-#: Where a feed keeps how far it has come, by the identity of the recording. One partition: nothing is read with it.
-POSITIONS: Final = "alvh.feed.positions"
 
 
 def create_topics(cluster: Cluster, partitions: int | None = None) -> int:
@@ -31,5 +26,5 @@ def create_topics(cluster: Cluster, partitions: int | None = None) -> int:
             f"the topics exist with {count} partitions, {partitions} were asked for; a count is never changed."
             f" Ask for {count}, or start with an empty log."
         )
-    cluster.create({**dict.fromkeys(ALL_TOPICS, count), POSITIONS: 1}, compacted=COMPACTED | {POSITIONS})
+    cluster.create(dict.fromkeys(ALL_TOPICS, count), compacted=COMPACTED)
     return count

@@ -48,6 +48,7 @@ def evaluate(
             "state": market.regime.state,
             "entered_high": found.entered_high,
             "l3_on": found.l3_on,
+            "residual": found.residual,
             "steps": dict(found.steps),
             "legs": legs,
             **({} if found.contracts is None else {"advised": dict(found.contracts)}),

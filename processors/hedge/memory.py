@@ -19,6 +19,9 @@ class Memory(Record):
     l3_on: bool = Field(default=False, description="whether the beta trigger of Layer 3 is on")
     steps: dict[Sleeve, Step] = Field(default_factory=dict, description="the newest step of each layer")
     advised: dict[str, int] = Field(default_factory=dict, description="contracts of Layer 1 last evaluated, by symbol")
+    residual: Number = Field(
+        default=0.0, description="USD of Layer 1's target that whole contracts left in the reserve"
+    )
     weights: dict[Sleeve, Number] = Field(
         default_factory=dict, description="weights last published of the layers that have no legs of their own"
     )

@@ -42,6 +42,7 @@ class Plan:
         legs: trades from what is held to that.
         blocked: why adds are blocked.
         limits: values after the trade, each beside its bound.
+        residual: USD of Layer 1's target that whole contracts leave in the reserve.
         adds: whether anything becomes larger. reduces: whether anything becomes smaller.
         steps: what each layer does in this session. l3_on: Layer 3's trigger. entered_high: see the memory.
     """
@@ -56,6 +57,7 @@ class Plan:
     adds: bool
     reduces: bool
     steps: Mapping[Sleeve, Step] = field(default_factory=dict)
+    residual: float = 0.0
     l3_on: bool = False
     entered_high: date | None = None
 
@@ -140,10 +142,10 @@ class _Planner:
     def _sized(self, h: float) -> Plan:
         held = self._held(h)
         owned = self._owned(h, held)
-        start = self._start(owned)
+        start = self._start(h, owned)
         wanted, steps, stands = self._steps(h, start)
-        limited = cap_adds(self.rules, self.posture, self.state, sleeves(start), wanted)
-        target = self._without_adds(owned, limited)
+        allowed = self._without_adds(owned, wanted)
+        target = cap_adds(self.rules, self.posture, self.state, sleeves(owned), allowed)
         for sleeve, taken in steps.items():
             if abs(target[sleeve] - wanted[sleeve]) > EPSILON:
                 stands = stands and sleeve != "L1"
@@ -158,7 +160,8 @@ class _Planner:
             standing=self.memory.advised if stands else None,
         )
         legs = trades(self._l1(), self.opening, contracts)
-        whole = vector({**sleeves(target), "L1": worth(self._l1(), self.opening, contracts) / h})
+        worth_now = worth(self._l1(), self.opening, contracts)
+        whole = vector({**sleeves(target), "L1": worth_now / h})
         moves = [target[sleeve] - held[sleeve] for sleeve in SLEEVES if sleeve != "L1"]
         return Plan(
             h=h,
@@ -171,6 +174,7 @@ class _Planner:
             adds=any(adds_to(leg) for leg in legs) or any(move > EPSILON for move in moves),
             reduces=not all(adds_to(leg) for leg in legs) or any(move < -EPSILON for move in moves),
             steps=steps,
+            residual=tidy(max(0.0, target["L1"] * h - worth_now)),
             l3_on=self.l3_on,
             entered_high=self.entered_high,
         )
@@ -193,16 +197,16 @@ class _Planner:
         """What is held without the short futures of Layer 1, which are closed whatever the weights say."""
         return vector({**sleeves(held), "L1": sum(max(holding.notional, 0.0) for holding in self._l1()) / h})
 
-    def _start(self, owned: Vector) -> Vector:
-        """Where this session's steps begin: what is owned, without the residual of whole contracts.
+    def _start(self, h: float, owned: Vector) -> Vector:
+        """Where this session's steps begin: what is owned, and what whole contracts left of the session's target.
 
-        When the contracts are those advised earlier in the session, what they leave of its target is no gap to trade:
-        it was less than one contract then.
+        When the contracts are those advised earlier in the session, that residual is no gap to trade: it was less than
+        one contract.
         """
         weight = owned["L1"]
         last, quantities = self.memory.steps.get("L1"), {x.contract.symbol: x.quantity for x in self._l1()}
         if last is not None and last.session_date == self.session_date and quantities == self._advised():
-            weight = max(weight, last.target)
+            weight += self.memory.residual / h
         return vector({**sleeves(owned), "L1": weight})
 
     def _advised(self) -> dict[str, int]:

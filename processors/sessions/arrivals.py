@@ -32,8 +32,9 @@ def running_max(groups: Ints, values: Ints, carried: Ints) -> Ints:
     starts = np.flatnonzero(np.r_[True, sorted_groups[1:] != sorted_groups[:-1]])
     before = np.empty(len(values), dtype=np.int64)
     for start, stop in zip(starts, np.r_[starts[1:], len(values)], strict=True):
-        reached = np.maximum.accumulate(np.r_[carried[sorted_groups[start]], sorted_values[start:stop]])
-        before[order[start:stop]] = reached[:-1]
+        known = carried[sorted_groups[start]]
+        before[order[start]] = known
+        before[order[start + 1 : stop]] = np.maximum(np.maximum.accumulate(sorted_values[start : stop - 1]), known)
     return before
 
 

@@ -295,8 +295,8 @@ class Engine:
             code = self.board.code(name)
             if code is None:
                 continue
-            for row in rows[(symbol == code) & ~official[rows] & ~np.isnan(last[rows])].tolist():
-                session.price(name, float(last[row]), int(columns.event_ts[row]))
+            there = rows[(symbol == code) & ~official[rows] & ~np.isnan(last[rows])]
+            session.priced(name, last[there], columns.event_ts[there])
 
     def _officials(
         self, columns: TickColumns, rows: NDArray[np.intp], repeated: NDArray[np.bool_], now: int

@@ -8,6 +8,9 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from processors.signals.calendar import FIRST_DAY, LAST_DAY, SessionCalendar
 from topics.instrument import parse_symbol
 
@@ -107,11 +110,12 @@ class Session:
         """The distinct closing moments, rising."""
         return sorted({self.close_ts, self.vx_settle_ts, self.vix_close_ts})
 
-    def price(self, symbol: str, value: float, ts: int) -> None:
-        """Count a price in the session's bar when it lies within the instrument's hours."""
-        if self.within(symbol, ts):
-            bar = self.bars.setdefault(symbol, [value] * 3)
-            bar[1:] = max(bar[1], value), min(bar[2], value)
+    def priced(self, symbol: str, prices: NDArray[np.float64], ts: NDArray[np.int64]) -> None:
+        """Count prices, shape (n,), and their event times, ns, in the bar when within the hours."""
+        inside = prices[(ts >= self.open_ts) & (ts <= self.closing_ts(symbol))]
+        if len(inside):
+            bar = self.bars.setdefault(symbol, [float(inside[0])] * 3)
+            bar[1:] = max(bar[1], float(inside.max())), min(bar[2], float(inside.min()))
 
     def official(self, symbol: str, close: Close, repeated: bool, now: int) -> None:
         """Take an official close at stream time ``now``, ns.

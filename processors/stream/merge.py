@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -115,10 +114,13 @@ def holding(channels: Sequence[Channel], silent: Sequence[bool]) -> list[Channel
                 continue
             if not silent[i] and channel.ahead <= limit:
                 held.add(i)
-            ends = [int(b.keys[-1]) for b in takewhile(lambda b, k=limit: int(b.keys[0]) <= k, channel.queue)]
-            if ends and ends[-1] > reach.get(i, -1):
-                reach[i] = ends[-1]
-                open_ends.append(i)
+            for buffered in channel.queue:
+                if int(buffered.keys[0]) > limit:
+                    break
+                if int(buffered.keys[-1]) > reach.get(i, -1):
+                    reach[i] = int(buffered.keys[-1])
+                    if i not in open_ends:
+                        open_ends.append(i)
     return [channel for i, channel in enumerate(channels) if i in held]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from processors.errors import UserError
 from processors.stream.log import Cluster
@@ -15,8 +16,10 @@ _memories: dict[str, MemoryCluster] = {}
 _ALLOWED = "kafka://HOST:PORT[,HOST:PORT...], sqlite://FILE or memory://NAME"
 
 
-def open_cluster(url: str, *, security: Mapping[str, str] | None = None) -> Cluster:
+def open_cluster(url: str, *, security: Mapping[str, str] | None = None, **client: Any) -> Cluster:
     """The log that ``url`` names.
+
+    ``client``: settings of :class:`processors.stream.kafka_client.Settings` such as ``deadline``; no effect elsewhere.
 
     ==================================  ====================================================================
     ``kafka://host:9092,other:9092``    Apache Kafka; ``security`` holds the client's TLS and SASL settings
@@ -45,4 +48,4 @@ def open_cluster(url: str, *, security: Mapping[str, str] | None = None) -> Clus
             raise UserError(f"{server!r} in {url!r} is not HOST:PORT; allowed: {_ALLOWED}")
     from processors.stream.kafka import KafkaCluster  # half a second to load, for those who need it
 
-    return KafkaCluster(servers, security=security)
+    return KafkaCluster(servers, security=security, **client)

@@ -34,6 +34,8 @@ logger = logging.getLogger("alvh.stream.runner")
 POSITIONS_KEY = b"#positions"
 #: Records that may wait in one input before it is paused, and below which it is read on.
 PAUSE_AT, RESUME_AT = 20_000, 5_000
+#: Seconds between two updates of what the metrics page says of each input.
+_SHOW_INTERVAL = 1.0
 
 
 def dead_letter_out(record: LogRecord, row: int, refused: Refused, event_ts: int, original: bytes) -> Out:
@@ -91,6 +93,7 @@ class Runner:
         self._outs: list[Out] = []
         self._urgent = False
         self._last_commit = clock()
+        self._last_shown = clock() - _SHOW_INTERVAL
         self._ended = False
 
     # One cycle
@@ -110,6 +113,8 @@ class Runner:
         rows = 0
         for partition, part in self._parts.items():
             rows += self._process(partition, part, exhausted)
+        if self._clock() - self._last_shown >= _SHOW_INTERVAL:
+            self._show_progress()  # also while nothing moves: that is what must be seen
         if self._urgent or (self._dirty and self._until_commit() <= 0):
             self.commit()
         return rows
@@ -369,6 +374,13 @@ class Runner:
                 self.metrics.inc(name, count, *labels)
             for (name, *labels), value in part.task.gauges().items():
                 self.metrics.set(name, value, *labels)
+        self._outs, self._urgent, self._last_commit = [], False, now
+        self._show_progress()
+
+    def _show_progress(self) -> None:
+        """Set the gauges that say how far each input has come."""
+        self._last_shown = self._clock()
+        for partition, part in self._parts.items():
             for channel in part.channels:
                 place = (channel.topic, str(partition))
                 self.metrics.set("alvh_stream_time_seconds", channel.time / SECOND, *place)
@@ -376,4 +388,3 @@ class Runner:
                 lag = self.log.lag(TopicPartition(channel.topic, partition))
                 if lag is not None:
                     self.metrics.set("alvh_lag_records", lag, *place)
-        self._outs, self._urgent, self._last_commit = [], False, now

@@ -191,7 +191,7 @@ class Intruder(CrashPlan):
 
 def run_with_intruder(plan: Intruder, kind: type[Runner] = Runner) -> tuple[Dump, int]:
     """The story without crashes; one commit is refused. Also how many commits were."""
-    cluster = plan.cluster = MemoryCluster(crash=plan, max_records=6)
+    cluster = plan.cluster = MemoryCluster(crash=plan, max_records=2)
     create(cluster)
     publish(cluster, STORY)
     refused = 0

@@ -11,10 +11,11 @@ import processors.feeds.feed as feed_module
 from processors.errors import UserError
 from processors.feeds.feed import WATERMARK_AFTER, feed
 from processors.feeds.pace import Pace
-from processors.feeds.topics import POSITIONS, create_topics
+from processors.feeds.topics import create_topics
 from processors.stream.memory import MemoryCluster
 from processors.stream.partitioner import partition_for
 from topics.catalog import ALL_TOPICS, MACRO_RELEASES, MARKET_TICKS, PORTFOLIO_SNAPSHOTS
+from topics.catalog import FEED_POSITIONS as POSITIONS
 from topics.codec import decode, decode_market
 from topics.dead_letter import Refused
 from topics.market import Watermark
@@ -152,7 +153,7 @@ def test_topics_keep_their_partitions(tmp_path: Path) -> None:
     cluster = MemoryCluster()
     cluster.create({MARKET_TICKS: 3})
     assert create_topics(cluster) == 3
-    assert cluster.topics() == {**dict.fromkeys(ALL_TOPICS, 3), POSITIONS: 1}
+    assert cluster.topics() == dict.fromkeys(ALL_TOPICS, 3)
     with pytest.raises(UserError, match="exist with 3 partitions, 4 were asked for"):
         create_topics(cluster, 4)
     with pytest.raises(UserError, match="at least 1"):

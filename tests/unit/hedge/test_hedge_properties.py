@@ -133,16 +133,11 @@ def test_every_plan_keeps_its_promises(history: list[Moment], policy: str, fills
         # contracts never exceed their weight, which never exceeds its caps but by what is held beyond them
         assert whole["L1"] <= target["L1"] + TINY * max(1.0, abs(target["L1"]))
         for sleeve in SLEEVES:
-            own = (
-                max(longs, RULES.layer_max)
-                if sleeve == "L1"
-                else posture.theta_max
-                if sleeve == "TT"
-                else RULES.layer_max
-            )
-            assert target[sleeve] <= max(own, held[sleeve]) + TINY
+            own = posture.theta_max if sleeve == "TT" else RULES.layer_max
+            there = longs if sleeve == "L1" else held[sleeve]
+            assert target[sleeve] <= max(own, there) + TINY
             if found.blocked or (state == "high" and sleeve == "L1"):
-                assert target[sleeve] <= max(held[sleeve], longs if sleeve == "L1" else 0.0, 0.0) + TINY
+                assert target[sleeve] <= max(there, 0.0) + TINY
         assert deployed(target) <= max(most_deployed(RULES, posture, state), deployed(held) - held["L1"] + longs) + 1e-7
         if state == "low" and not found.blocked:
             assert 0.15 - TINY <= target["L1"] <= 0.25 + TINY

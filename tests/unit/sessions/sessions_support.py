@@ -1,4 +1,4 @@
-"""What the tests of the engine share: a way to write days of ticks, to cut them into pieces, and to read what comes out."""
+"""What the tests of the engine share: ways to write days of ticks, to feed them, and to read what comes out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ generated = settings(
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A tick as it stands in a block: anything, valid or not. ``spoiled`` marks it as dated after the log's own time."""
+    """A tick as it stands in a block: anything, valid or not. ``spoiled``: dated later than the log's own time."""
 
     symbol: str
     ts: int

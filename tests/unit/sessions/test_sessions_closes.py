@@ -138,7 +138,7 @@ def test_official_closes_of_an_early_close_that_are_stamped_at_the_usual_time_ar
         official(row.symbol, "2018-11-23", 21.52 if row.symbol == "VIX" else row.last or 0.0, clock="16:15")
         for row in day_of_closes("2018-11-23")[1:]
     ]
-    engine, out = settled([*day_of_closes("2018-11-21"), *stamped, mark_until(at("2018-11-23", "18:00"))])
+    _, out = settled([*day_of_closes("2018-11-21"), *stamped, mark_until(at("2018-11-23", "18:00"))])
     assert refusals(out) == []
     regime = closes(out)[-1]
     assert regime.event_ts == at("2018-11-23", "16:15")
@@ -278,7 +278,7 @@ def test_however_long_a_session_may_wait_it_is_committed_before_the_next_one_ope
     ],
 )
 def test_the_first_tick_decides_the_first_session(first: Row, session: str) -> None:
-    engine, out = settled([first, Row("VIX", at("2018-02-05", "11:00"), last=18.0), mark_until(at(DAY, "22:16"))])
+    _, out = settled([first, Row("VIX", at("2018-02-05", "11:00"), last=18.0), mark_until(at(DAY, "22:16"))])
     days = [regime.session_date.isoformat() for regime in closes(out)]
     if session == DAY:
         assert days == [DAY]
@@ -299,11 +299,18 @@ def test_on_expiry_morning_vx1_is_the_next_contract_and_the_old_one_is_forgotten
     ]
     engine, out = settled([*items, Row("VIX", at("2018-02-14", "09:00"), last=25.0)])
     regime = closes(out)[-1]
-    assert [(p.symbol, p.price, p.dte) for p in regime.curve] == [(front, 24.0, 1), (second, 20.5, 36), (third, 19.5, 64)]
+    assert [(p.symbol, p.price, p.dte) for p in regime.curve] == [
+        (front, 24.0, 1),
+        (second, 20.5, 36),
+        (third, 19.5, 64),
+    ]
     assert regime.features["inverted"] is True
     assert front in engine.board.symbols
     # The expiry day is complete without a settlement of the contract that has just expired.
-    closing = feed(engine, [*day("2018-02-14", (second, 19.0), (third, 18.5), (weekly, 19.2)), mark_until(at("2018-02-14", "17:00"))])
+    closing = feed(
+        engine,
+        [*day("2018-02-14", (second, 19.0), (third, 18.5), (weekly, 19.2)), mark_until(at("2018-02-14", "17:00"))],
+    )
     regime = closes(closing)[-1]
     assert regime.event_ts == at("2018-02-14", "16:15")
     assert [p.symbol for p in regime.curve] == [second, third]
@@ -324,7 +331,9 @@ def test_the_source_of_each_input_is_named_and_a_modelled_one_as_such() -> None:
 @pytest.mark.parametrize("clock", ["1990-01-01T04:00:00+00:00", "2036-03-03T15:00:00+00:00"])
 def test_a_time_that_the_exchange_calendar_does_not_cover_is_refused_in_words(clock: str) -> None:
     ts = at(clock[:10], clock[11:19])
-    engine, out = settled([Row("VIX", ts, last=20.0), Watermark(watermark_ts=ts), Row("VIX", at(DAY, "10:00"), last=20.0)])
+    engine, out = settled(
+        [Row("VIX", ts, last=20.0), Watermark(watermark_ts=ts), Row("VIX", at(DAY, "10:00"), last=20.0)]
+    )
     assert [r.reason for r in refusals(out)] == ["invalid", "invalid"]
     assert all("outside the exchange calendar" in r.detail for r in refusals(out))
     assert engine.time == at(DAY, "10:00")

@@ -1,4 +1,4 @@
-"""The processor over a log: legal input that is awkward, several markets in one partition, singles and blocks, restarts."""
+"""The processor over a log: awkward input that is legal, markets side by side, singles and blocks, restarts."""
 
 from __future__ import annotations
 
@@ -162,14 +162,19 @@ def test_an_event_time_that_the_logs_clock_has_not_reached_is_refused_alike_in_s
 
 def test_two_markets_in_one_partition_do_not_touch_each_other() -> None:
     def days(market: str, vix: float) -> list[Out]:
-        rows = [row for day in CALENDAR.sessions(date(2018, 1, 29), date(2018, 2, 9)) for row in day_of_closes(day, vix)]
+        rows = [
+            row for day in CALENDAR.sessions(date(2018, 1, 29), date(2018, 2, 9)) for row in day_of_closes(day, vix)
+        ]
         return [block([row], market) if i % 3 else single(row, market) for i, row in enumerate(rows)]
 
     us, eu = days("US", 15.0), days("EU", 35.0)
     ends = [watermark(at("2018-02-12", "08:00"), market) for market in ("US", "EU")]
     both = [out for pair in zip(us, eu, strict=True) for out in pair]
     together = ran([*both, *ends, release(at(DAY, "08:30"), market="EU")])
-    for market, alone in (("US", ran([*us, ends[0]])), ("EU", ran([*eu, ends[1], release(at(DAY, "08:30"), market="EU")]))):
+    for market, alone in (
+        ("US", ran([*us, ends[0]])),
+        ("EU", ran([*eu, ends[1], release(at(DAY, "08:30"), market="EU")])),
+    ):
         for topic in (REGIME_STATES, REGIME_TRANSITIONS):
             assert [v for v in together[topic] if json.loads(v)["market"] == market] == alone[topic]
     assert len({regime["market"] for regime in regimes(together)}) == 2
@@ -188,7 +193,14 @@ def _intraday(seed: int, days: Sequence[str], *, after: int = 0) -> list[Row]:
             seq += 1
             ts = max(now - chance.choice([0] * 8 + [30, 400]) * SECOND, after)
             symbol, price = chance.choice(
-                [("VIX", vix), ("VIX", vix + 4), ("VIX3M", 18.0), ("SPX", 2700.0), ("VX/2018-02-14", vix + 1), ("NOPE", 1)]
+                [
+                    ("VIX", vix),
+                    ("VIX", vix + 4),
+                    ("VIX3M", 18.0),
+                    ("SPX", 2700.0),
+                    ("VX/2018-02-14", vix + 1),
+                    ("NOPE", 1),
+                ]
             )
             bad = chance.random() < 0.05
             rows.append(Row(symbol, ts, last=-1.0 if bad else price + chance.randint(0, 20) / 10, seq=seq))
@@ -251,7 +263,9 @@ def test_a_refused_row_of_a_block_is_a_dead_letter_with_its_place_and_its_own_by
     rows = [Row("VIX", at(DAY, "10:00"), last=15.0), Row("VIX", at(DAY, "10:00"), last=2.58)]
     cluster.publish([release(at(DAY, "08:30")), block(rows)])
     market = Market(CALIBRATION)
-    runner = Runner(cluster.member(Member("g", "0", (MACRO_RELEASES, MARKET_TICKS))), market, Metrics("market", market.metrics))
+    runner = Runner(
+        cluster.member(Member("g", "0", (MACRO_RELEASES, MARKET_TICKS))), market, Metrics("market", market.metrics)
+    )
     runner.drain(exhausted=True)
     runner.close()
     (record,) = cluster.read(TopicPartition(DEAD_LETTERS, 0))
@@ -267,7 +281,9 @@ def test_each_regime_goes_once_to_every_partition_of_the_hedge() -> None:
     cluster = MemoryCluster(now=lambda: NOW)
     cluster.create(dict.fromkeys(ALL_TOPICS, 3), compacted=COMPACTED)
     cluster.publish([block(day_of_closes("2018-02-02")), watermark(at("2018-02-03", "12:00"))])
-    runner = Runner(cluster.member(Member("g", "0", (MACRO_RELEASES, MARKET_TICKS))), market, Metrics("market", market.metrics))
+    runner = Runner(
+        cluster.member(Member("g", "0", (MACRO_RELEASES, MARKET_TICKS))), market, Metrics("market", market.metrics)
+    )
     runner.drain(exhausted=True)
     runner.close()
     copies = [[r.value for r in cluster.read(TopicPartition(HEDGE_REGIMES, p))] for p in range(3)]

@@ -139,7 +139,7 @@ def test_overnight_marks_keep_what_rests_on_yesterdays_closes() -> None:
         if row.symbol == "VVIX":
             day = date.fromordinal(date(1970, 1, 1).toordinal() + row.ts // (86_400 * 10**9))
             rows += [official(s, day, 15.0 + n + i * 0.1 * (n > 3), "16:15") for n, s in enumerate(contracts)]
-    engine, out = settled(rows)
+    engine, _ = settled(rows)
     feed(engine, [mark_until(at("2018-02-02", "16:31"))])
     committed = engine.panel.signals
     (mark,) = marks(feed(engine, [Row("SPY", at("2018-02-04", "20:00:10"), last=270.0), mark_until(at(DAY, "03:00"))]))
@@ -234,13 +234,19 @@ def test_a_floor_that_is_left_in_between_starts_anew() -> None:
     engine = _calm()
     _open(engine, VIX3M=30.0)
     out = feed(engine, _every_minute("10:01", [31.0, 24.0, 31.0, 24.0]))
-    assert {m.state for m in marks(out)} == {"low", "elevated"}, "VIX was above 22 all the time, above 30 never for long"
+    assert {m.state for m in marks(out)} == {"low", "elevated"}, (
+        "VIX was above 22 all the time, above 30 never for long"
+    )
 
 
 def test_marks_leave_the_dwell_untouched() -> None:
     engine = _calm(vix=24.0, vix3m=24.5)
     assert engine.memory.state == "elevated"
-    days = [*day_of_closes(DAY, vix=12.5), *day_of_closes("2018-02-06", vix=12.5), mark_until(at("2018-02-06", "16:16"))]
+    days = [
+        *day_of_closes(DAY, vix=12.5),
+        *day_of_closes("2018-02-06", vix=12.5),
+        mark_until(at("2018-02-06", "16:16")),
+    ]
     feed(engine, days)
     assert engine.memory.below == 2
     noise = [Row("VIX", at("2018-02-07", "09:31") + i * MINUTE, last=12.0 if i % 2 else 29.0) for i in range(60)]

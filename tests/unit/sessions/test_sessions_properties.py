@@ -48,8 +48,10 @@ OTHERS = ("VIX3M", "VVIX", "SPX", "VX1", "VX2", "VX3", "VIX/2018-12-19/C/20", "S
 
 # One step of a stream: kind, how time goes on, an offset into the past, a value, an instrument, a source.
 _STEPS = st.tuples(
-    st.sampled_from(("vix", "vix", "vix", "tick", "tick", "tick", "tick", "official", "closes", "odd", "again")),
-    st.sampled_from((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12) * 3 + (13,)),
+    st.sampled_from(
+        ("vix", "vix", "vix", "tick", "tick", "tick", "tick", "official", "closes", "evening", "odd", "again")
+    ),
+    st.sampled_from(tuple(range(14)) * 3 + (14,)),
     st.sampled_from((0, 0, 0, 0, 0, 0, 1, 30, 240, 301, 900)),
     st.integers(0, 7),
     st.integers(0, 8),
@@ -100,6 +102,8 @@ class Writer:
                 out.append(Watermark(watermark_ts=max(self.now + back * SECOND, self.floor)))
             elif kind == "closes":
                 out += self._official_closes(which, level, source, who)
+            elif kind == "evening":
+                out += self._evening(which, level, source, who)
             elif kind == "again" and self.sent:
                 again = self.sent[-1 - (level * 5 + which) % len(self.sent)]
                 if again.ts >= self.floor:
@@ -123,7 +127,7 @@ class Writer:
             self.now += step[pace] * SECOND
             # Off the whole second now and then.
             self.now += 250_000_000 if pace == 3 else 0
-        elif pace == 13:  # months without a word
+        elif pace == 14:  # months without a word
             self.now += 40 * 24 * HOUR
         else:  # to a moment of the session, or just beyond
             self.now = max(self.now, moments[pace - len(step)] + (pace % 2))
@@ -162,6 +166,18 @@ class Writer:
         if who == 2 and symbol != "SPX":
             return symbol, {"bid": price - 0.5, "ask": price + 0.5}
         return symbol, {"last": price}
+
+    def _evening(self, which: int, level: int, source: str, who: int) -> list[Row]:
+        """Official closes that come late, one after the other, between ticks of the very moment."""
+        self._go_on(12)
+        self.now += (0, 1, 30, 600, 1200, 5400, 10_800, 1)[level] * SECOND
+        closes = self._official_closes(4, level, source, 1 + 2 * (who % 2))
+        closes = closes[which % 4 :] + closes[: which % 4]
+        rows = [self._row("tick", self.now, level, 4, source, who)]
+        for row in closes[: 6 - (who == 3)]:
+            self.now += (which == 8) * SECOND
+            rows += [row, self._row("vix" if which % 2 else "tick", self.now, which % 8, 5, source, who)]
+        return rows
 
     def _official_closes(self, which: int, level: int, source: str, who: int) -> list[Row]:
         """Official closes of the day, all or some, stamped at their own times or at the stream's."""

@@ -1,4 +1,4 @@
-"""The merge of inputs: whatever the order in which records arrive, their rows come out in one order, whole and complete."""
+"""The merge of inputs: however their records arrive, all rows come out, in one order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class Source:
     def arrive(self) -> None:
         times = self.records[self.arrived]
         content = (
-            Refused("invalid", "no good") if times is None else Decoded(np.array(times, dtype=np.int64), (self.topic, self.arrived))
+            Refused("invalid", "no good")
+            if times is None
+            else Decoded(np.array(times, dtype=np.int64), (self.topic, self.arrived))
         )
         rows = self.channel.put(record(self.topic, self.arrived), content)
         assert rows == (1 if times is None else len(times))
@@ -55,7 +57,7 @@ class Source:
 
 
 def oracle(inputs: Sequence[Sequence[Times]]) -> list[tuple[int, int, int, int]]:
-    """(key, input, offset, row) of every row in merged order: by the largest time its input had reached, input, place."""
+    """(key, input, offset, row) of every row in merged order: by the largest time that its input had reached."""
     rows = []
     for topic, records in enumerate(inputs):
         reached = 0
@@ -89,7 +91,12 @@ def test_rows_come_in_one_order_however_their_records_arrive(inputs: list[list[T
         taken = merge(channels, silent)
         assert all(len(s.keys) == s.stop - s.start > 0 for s in taken)
         for source in sources:  # a committed position is the start of a record: each one is taken whole or not at all
-            seen = {(s.record.offset, row) for s in taken if s.record.topic == source.channel.topic for row in range(s.start, s.stop)}
+            seen = {
+                (s.record.offset, row)
+                for s in taken
+                if s.record.topic == source.channel.topic
+                for row in range(s.start, s.stop)
+            }
             whole = {(o, r) for o, _ in seen for r in range(len(source.records[o] or [0]))}
             assert seen == whole
         segments += taken

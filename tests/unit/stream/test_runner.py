@@ -57,7 +57,9 @@ class ToyTask:
                 self.seen.append(f"{segment.record.topic}:{body['value']}")
                 self.counted += 1
                 value = canonical_json({"key": key, "sum": self.sums[key]})
-                outs.append(Out(OUT, key.encode(), value, urgent=bool(body.get("urgent")), partition=segment.record.partition))
+                outs.append(
+                    Out(OUT, key.encode(), value, urgent=bool(body.get("urgent")), partition=segment.record.partition)
+                )
         return outs
 
     def snapshot(self) -> Mapping[bytes, bytes | None]:
@@ -135,7 +137,10 @@ class Rig:
         return [json.loads(r.value or b"")["sum"] for r in self.cluster.read(TopicPartition(OUT, partition))]
 
     def state(self, partition: int = 0) -> dict[bytes, Any]:
-        return {r.key or b"": json.loads(r.value or b"null") for r in self.cluster.read(TopicPartition(CHANGELOG, partition))}
+        return {
+            r.key or b"": json.loads(r.value or b"null")
+            for r in self.cluster.read(TopicPartition(CHANGELOG, partition))
+        }
 
 
 def counted(runner: Runner, name: str, **labels: str) -> float | None:

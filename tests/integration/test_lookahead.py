@@ -1,0 +1,166 @@
+"""Nothing looks ahead: what is decided up to a moment does not change when everything after it does.
+
+Real daily data and a synthetic session go through all processors. Then every input row after a moment X is spoiled:
+values changed, exchanged between rows, moved to later times, made invalid. Every output up to X must stay, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from history import (
+    CALENDAR,
+    DAYS,
+    OUTPUTS,
+    Dump,
+    Item,
+    Single,
+    compare,
+    create,
+    dump,
+    outs_of,
+    processors,
+    publish,
+    whole_story,
+    work_off,
+)
+
+from processors.stream.memory import MemoryCluster
+from topics.catalog import ALERTS, DEAD_LETTERS, HEDGE_REBALANCES, MACRO_RELEASES, MARKET_TICKS, REGIME_MARKS
+from topics.ticks import TickColumns, invalid_rows
+from topics.times import DAY, HOUR, MINUTE, SECOND, parse_ts
+
+pytestmark = pytest.mark.data
+
+NOON = CALENDAR.open_ts(DAYS[0]) + 2 * HOUR
+#: Moments after which everything is spoiled.
+MOMENTS = {
+    "before an official close": CALENDAR.vix_close_ts(CALENDAR.previous_session(DAYS[0])) - SECOND,
+    "at the SPX close in the storm of February 2018": parse_ts("2018-02-05T21:00:00Z"),
+    "right before the VIX close of that day": parse_ts("2018-02-05T21:14:59.999999999Z"),
+    "overnight": CALENDAR.open_ts(DAYS[0]) - 30 * MINUTE,
+    "in the session, while a floor is being confirmed": CALENDAR.open_ts(DAYS[0]) + 3 * HOUR + 7 * SECOND,
+    "in the session, at a release": NOON,
+    "between the closes of SPX and VIX": CALENDAR.close_ts(DAYS[0]) + 5 * MINUTE,
+}
+
+
+def run(items: list[Item]) -> Dump:
+    cluster = MemoryCluster()
+    create(cluster)
+    publish(cluster, outs_of(items, block=500, seed=1))
+    for processor in processors():
+        work_off(cluster, processor)
+    return dump(cluster)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
+    return whole_story(tmp_path_factory.mktemp("story"))
+
+
+@pytest.fixture(scope="module")
+def expected(story: list[Item]) -> Dump:
+    return run(story)
+
+
+def until(history: Dump, ts: int) -> Dump:
+    """What was put out with an event time up to ``ts``."""
+    return {
+        place: [entry for entry in entries if parse_ts(json.loads(entry[1] or b"{}")["event_ts"]) <= ts]
+        for place, entries in history.items()
+    }
+
+
+def spoiled(items: list[Item], after: int, seed: int) -> list[Item]:
+    """The same inputs up to a moment, and others after it."""
+    rng = np.random.default_rng(seed)
+    result: list[Item] = []
+    time = 0  # the stream's: a row that comes behind it is not after the moment unless the stream is
+    for item in items:
+        if isinstance(item, Single):
+            result.append(item if item.topic == MARKET_TICKS or item.time <= after else _spoiled_single(item))
+            continue
+        reached = np.maximum.accumulate(np.maximum(np.where(item.invalid, 0, item.event_ts), time))
+        time = int(reached[-1])
+        cut = int(np.searchsorted(reached, after, side="right"))
+        if cut:
+            result.append(item.take(0, cut))
+        if cut < len(item):
+            result.append(_spoiled_ticks(item.take(cut, len(item)), after, rng))
+    return result
+
+
+def _spoiled_single(item: Single) -> Single:
+    document = json.loads(item.value)
+    for name in ("actual", "mv"):
+        if name in document:
+            document[name] = str(round(float(document[name]) * 1.3, 2))
+    document |= {"policy": "promoter"} if "mv" in document else {"unit": "spoiled"}
+    return replace(item, value=json.dumps(document).encode())
+
+
+def _spoiled_ticks(columns: TickColumns, after: int, rng: np.random.Generator) -> TickColumns:
+    n = len(columns)
+    values = {name: column.copy() for name, column in columns.values.items()}
+    for name in ("last", "bid", "ask", "settle"):
+        values[name] *= 1.3
+    swap = np.flatnonzero(rng.random(n) < 0.2)
+    for column in values.values():
+        column[swap] = column[swap[::-1]]
+    broken = rng.random(n) < 0.1
+    values["last"][broken] = np.inf
+    later = np.where(columns.invalid, columns.event_ts, columns.event_ts + rng.integers(0, 3 * HOUR, n))
+    made = replace(columns, values=values, event_ts=np.where(rng.random(n) < 0.3, later, columns.event_ts))
+    late = made.event_ts <= after  # rows that came behind the stream stay behind it, but say something else
+    made.event_ts[late] = np.minimum(made.event_ts[late], after - DAY // 24)
+    return replace(made, invalid=invalid_rows(made))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_what_comes_after_a_moment_changes_nothing_before_it(story: list[Item], expected: Dump, moment: str) -> None:
+    after = MOMENTS[moment]
+    seen = run(spoiled(story, after, seed=len(moment)))
+    ours, theirs = until(seen, after), until(expected, after)
+    verdict = compare(theirs, ours)
+    kept = {topic: len(theirs[topic, 0]) for topic in OUTPUTS}
+    print(f"\n{moment}: same up to it: {', '.join(f'{topic} {count}' for topic, count in kept.items() if count)}")
+    assert verdict.clean, verdict
+    assert ours == theirs
+    assert compare(expected, seen).counts["divergent"] > 20, "what was spoiled must show afterwards"
+
+
+def test_the_moments_have_something_before_them(expected: Dump) -> None:
+    last = until(expected, max(MOMENTS.values()))
+    for topic in (REGIME_MARKS, HEDGE_REBALANCES, ALERTS, DEAD_LETTERS):
+        assert last[topic, 0], topic
+
+
+def test_the_check_finds_a_look_ahead(story: list[Item], expected: Dump) -> None:
+    """One tick before the moment that depends on what comes after it is found."""
+    after = MOMENTS["in the session, at a release"]
+    leaking: list[Item] = []
+    done = False
+    rng = random.Random(3)
+    for item in story:
+        if isinstance(item, TickColumns) and not done:
+            at = np.flatnonzero((item.event_ts < after) & (item.event_ts > after - HOUR) & ~item.invalid)
+            vix = [i for i in at.tolist() if item.symbols[item.symbol[i]] == "VIX"]
+            if vix:
+                values = {name: column.copy() for name, column in item.values.items()}
+                values["last"][rng.choice(vix)] *= 1.01
+                item, done = replace(item, values=values), True
+        leaking.append(item)
+    assert done
+    assert not compare(until(expected, after), until(run(leaking), after)).clean
+
+
+def test_releases_are_among_what_is_spoiled(story: list[Item]) -> None:
+    items = [item for item in story if isinstance(item, Single) and item.topic == MACRO_RELEASES and item.time > NOON]
+    assert items
+    assert all(_spoiled_single(item) != item for item in items)
