@@ -174,7 +174,7 @@ def replay(
     topics = (*OUTPUTS, HEDGE_REGIMES) if regimes else OUTPUTS
     with _unfinished(out) as folder:
         writer = _Writer(folder, topics, partitions)
-        processors = (Market(calibration, partitions, pace), Hedger(calibration), Alerter())
+        processors = (Market(calibration, partitions, pace), Hedger(calibration), Alerter(partitions))
         play = _Play(processors, partitions, writer, fills)
         try:
             with _bar(recording, progress, console or Console(stderr=True)) as show:

@@ -49,7 +49,7 @@ def processors_for(names: Sequence[str], calibration: Calibration, settings: Set
     makers: Mapping[str, Callable[[], Processor]] = {
         "market": lambda: Market(calibration, settings.partitions, pace_of(settings), settings.future_seconds * SECOND),
         "hedge": lambda: Hedger(calibration, regime_max_idle=settings.regime_max_idle_seconds),
-        "alerts": lambda: Alerter(),
+        "alerts": lambda: Alerter(settings.partitions),
     }
     unknown = [name for name in names if name not in makers and name != "all"]
     if unknown or not names:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from topics.dead_letter import Reason, Refused
+from topics.dead_letter import MAX_LETTER, DeadLetter, Reason, Refused
 from topics.market import Tick, Watermark
 from topics.message import Message
 from topics.ticks import BlockError, TickColumns, decode_block, encode_block
@@ -42,7 +42,7 @@ def encode_ticks(columns: TickColumns) -> tuple[bytes, Headers]:
 
 def decode(kind: type[M], value: bytes | None, headers: Headers = ()) -> M:
     """The message of that kind in ``value``. Raises Refused with the reason when there is none."""
-    text = _json(value, headers)
+    text = _json(value, headers, MAX_LETTER if kind is DeadLetter else MAX_JSON)
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
@@ -85,14 +85,14 @@ def _content_type(headers: Headers) -> bytes:
     return next((v for k, v in headers if k == CONTENT_TYPE), JSON).split(b";")[0].strip().lower()
 
 
-def _json(value: bytes | None, headers: Headers) -> bytes:
+def _json(value: bytes | None, headers: Headers, most: int) -> bytes:
     if value is None:
         raise Refused("tombstone", "the record has no value")
     kind = _content_type(headers)
     if kind != JSON:
         raise Refused("content_type", f"content type {kind.decode(errors='replace')!r}; allowed is {JSON.decode()}")
-    if len(value) > MAX_JSON:
-        raise Refused("too_large", f"a message of {len(value)} bytes; at most {MAX_JSON} are taken")
+    if len(value) > most:
+        raise Refused("too_large", f"a message of {len(value)} bytes; at most {most} are taken")
     return value
 
 

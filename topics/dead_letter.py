@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from typing import Literal
 
 from pydantic import Field
@@ -30,6 +31,8 @@ Reason = Literal[
 
 #: Original bytes beyond this are cut, so that a dead letter is never itself too large to send.
 MAX_ORIGINAL = 256 * 1024
+#: A dead letter is never longer than this, in bytes: the original at twice its size, and what is said of it.
+MAX_LETTER = 2 * MAX_ORIGINAL + 64 * 1024
 
 
 class DeadLetter(Message):
@@ -63,6 +66,8 @@ def dead_letter(topic: str, refused: Refused, event_ts: int, key: bytes | None, 
         text, encoding = kept.decode(), "utf-8"
     except UnicodeDecodeError:
         text, encoding = base64.b64encode(kept).decode(), "base64"
+    if encoding == "utf-8" and len(json.dumps(text, ensure_ascii=False)) > 2 * len(text) + 2:
+        text, encoding = base64.b64encode(kept).decode(), "base64"  # control characters take six bytes each in JSON
     return DeadLetter(
         topic=topic,
         reason=refused.reason,

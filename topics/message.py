@@ -58,7 +58,10 @@ def _number(value: object) -> float:
         raise ValueError(f"expected a number or a decimal string, was given {value!r}")
     if isinstance(value, str) and (not value.strip() or "_" in value or not value.isascii()):
         raise ValueError(f"expected a decimal number, was given {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more digits than a float can hold
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"expected a finite number, was given {value!r}")
     return number
