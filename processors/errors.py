@@ -5,7 +5,7 @@
     AlvhError
     ├── UserError             what the user gave cannot be used; says what is allowed and what to do (exit status 2)
     │   └── ConfigError       a setting is wrong
-    ├── Rebalanced            partitions moved away before the commit: the work is dropped and read again, nothing is lost
+    ├── Rebalanced            partitions moved away before the commit; the work is read again, nothing is lost
     └── Fatal                 the process must end and be started again (exit status 70)
         ├── Fenced            another member has taken over this member's place
         ├── DeadlineExceeded  a call to the log did not answer in time

@@ -155,7 +155,9 @@ class Verdict:
         return text
 
 
-def compare(expected: Mapping[tuple[str, int], Sequence[Entry]], seen: Mapping[tuple[str, int], Sequence[Entry]]) -> Verdict:
+def compare(
+    expected: Mapping[tuple[str, int], Sequence[Entry]], seen: Mapping[tuple[str, int], Sequence[Entry]]
+) -> Verdict:
     """The verdict over every topic partition that is in either dump."""
     verdict = Verdict(sum(map(len, expected.values())), sum(map(len, seen.values())))
     for topic, partition in sorted(expected.keys() | seen.keys()):
@@ -245,7 +247,9 @@ def _held(quantity: float) -> tuple[Position, ...]:
     return (Position(symbol="VX/2018-06-20", quantity=quantity, layer="L2"),)
 
 
-def session_rows(day: date, vix: Sequence[float], rng: random.Random, *, step: int = 60, messy: bool = True) -> list[dict[str, Any]]:
+def session_rows(
+    day: date, vix: Sequence[float], rng: random.Random, *, step: int = 60, messy: bool = True
+) -> list[dict[str, Any]]:
     """Ticks of one session: VIX along ``vix`` from the open to its close, what goes with it, and what goes wrong."""
     start, stop = CALENDAR.open_ts(day), CALENDAR.vix_close_ts(day)
     moments = range(start, stop + 1, step * SECOND)
@@ -272,7 +276,9 @@ def session_rows(day: date, vix: Sequence[float], rng: random.Random, *, step: i
     return rows
 
 
-def _messy(number: int, ts: int, level: float, before: list[dict[str, Any]], rng: random.Random) -> list[dict[str, Any]]:
+def _messy(
+    number: int, ts: int, level: float, before: list[dict[str, Any]], rng: random.Random
+) -> list[dict[str, Any]]:
     """Rows that are refused, and rows that come late, out of order or twice."""
     kinds: list[dict[str, Any]] = [
         {"ts": ts, "symbol": "VIX", "last": 5000.0},
@@ -327,7 +333,9 @@ def whole_story(folder: Path) -> list[Item]:
         columns_of(rows[:half]),
         single(MARKET_TICKS, "US", b'{"market":"US","symbol":"VIX","last":'),
         single(MARKET_TICKS, "EU", b'{"market":"US","symbol":"VIX","last":"17","event_ts":"2018-05-01T15:00:00Z"}'),
-        columns_of([{"ts": rows[half]["ts"], "symbol": s, "last": v} for s, v in (("VIX", 21.0), ("SPX", 3500.0))], "EU"),
+        columns_of(
+            [{"ts": rows[half]["ts"], "symbol": s, "last": v} for s, v in (("VIX", 21.0), ("SPX", 3500.0))], "EU"
+        ),
         columns_of(rows[half:]),
     ]
     items += [

@@ -50,7 +50,7 @@ class DeadLetter(Message):
     truncated: bool = Field(default=False, description="true when `original` was cut")
 
 
-class Refused(ValueError):  # noqa: N818 - what became of the input, and the word used everywhere
+class Refused(ValueError):
     """An input cannot be used: ``reason`` is the code, the message says what was given and what is allowed."""
 
     def __init__(self, reason: Reason, detail: str) -> None:

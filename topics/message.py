@@ -67,6 +67,12 @@ def _number(value: object) -> float:
     return number
 
 
+def _version(value: object) -> object:
+    if type(value) is not int:  # true and 1.0 are equal to 1 too
+        raise ValueError(f"expected the whole number 1, was given {value!r}")
+    return value
+
+
 def decimal_text(value: float) -> str:
     """The shortest plain decimal that reads back as ``value``: ``18.325``, ``1000000``, never an exponent."""
     text = format(Decimal(repr(float(value))), "f")
@@ -155,4 +161,4 @@ class Message(Record):
 
     version: ClassVar[int] = 1
 
-    schema_version: Literal[1] = Field(default=1, description="version of this message's schema")
+    schema_version: Annotated[Literal[1], BeforeValidator(_version)] = Field(default=1, description="version of this message's schema")

@@ -258,6 +258,6 @@ def _free_ports(count: int) -> list[int]:
 
 if __name__ == "__main__":  # a broker to play with: python kafka_broker.py [NODES]
     with start_kafka(int(sys.argv[1]) if len(sys.argv) > 1 else 1) as running:
-        print(running.bootstrap, flush=True)  # noqa: T201
+        print(running.bootstrap, flush=True)
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is told to end
             time.sleep(1e9)

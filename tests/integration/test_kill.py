@@ -223,7 +223,9 @@ def test_killed_at_random_moments(
         reached.append(progress.look())
     seen = finish(one, cluster, expected)
     verdict = compare(expected, seen)
-    print(f"\n{url.partition(':')[0]}: {len(ticks)} ticks, {kills} kills after {reached} of {total} regimes\n  {verdict}")
+    print(
+        f"\n{url.partition(':')[0]}: {len(ticks)} ticks, {kills} kills after {reached} of {total} regimes\n  {verdict}"
+    )
     assert len({count for count in reached if count < total}) >= kills // 2, "the kills must fall into the work"
     assert verdict.clean, f"{verdict}\n{shown(seen)}\nexpected:\n{shown(expected)}"
 

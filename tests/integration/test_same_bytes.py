@@ -123,9 +123,7 @@ def test_kafka(story: list[Item], expected: Dump, broker: str, block: int | None
 
     fresh_topics(broker)
     cluster = KafkaCluster(broker, max_records=batch)
-    seen = staged(
-        cluster, story, block=block, batch=max(batch, 500), restarts=restarts, seed=9, timeout=0.2, steps=20
-    )
+    seen = staged(cluster, story, block=block, batch=max(batch, 500), restarts=restarts, seed=9, timeout=0.2, steps=20)
     cluster.close()
     same(expected, seen)
 

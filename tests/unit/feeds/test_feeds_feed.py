@@ -15,7 +15,6 @@ from processors.feeds.topics import create_topics
 from processors.stream.memory import MemoryCluster
 from processors.stream.partitioner import partition_for
 from topics.catalog import ALL_TOPICS, MACRO_RELEASES, MARKET_TICKS, PORTFOLIO_SNAPSHOTS
-from topics.catalog import FEED_POSITIONS as POSITIONS
 from topics.codec import decode, decode_market
 from topics.dead_letter import Refused
 from topics.market import Watermark
