@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from processors.sessions.engine import Emission, Engine, Pace, future
 from processors.signals.calendar import SessionCalendar
@@ -30,8 +28,7 @@ from topics.codec import JSON_HEADERS, decode, decode_market, usable_times
 from topics.dead_letter import Refused
 from topics.macro import Release
 from topics.market import Tick, Watermark
-from topics.message import STATES, Name, canonical_json
-from topics.message import Market as MarketName
+from topics.message import STATES, canonical_json
 from topics.regime import Regime
 from topics.ticks import TickColumns, columns_of
 from topics.times import DAY, MINUTE
@@ -49,9 +46,6 @@ METRICS: Final = (
 _WATERMARK_AHEAD: Final = DAY
 #: The largest sequence number of a tick block's column, and so of a single tick too.
 _SEQ_MAX: Final = int(np.iinfo(np.int64).max)
-#: What a single tick's own validation asks of its names. A block's dictionaries may hold anything.
-_MARKET: Final[TypeAdapter[str]] = TypeAdapter(MarketName)
-_SOURCE: Final[TypeAdapter[str]] = TypeAdapter(Name)
 
 
 class Market:
@@ -91,11 +85,8 @@ class Market:
             return self._single(record, body.market, body.event_ts, body, latest)
         if isinstance(body, Watermark):
             return self._single(record, body.market, body.watermark_ts, body, record.timestamp + _WATERMARK_AHEAD)
-        if not _named(_MARKET, body.market):
-            raise Refused("invalid", f"a tick block of market {body.market[:40]!r}; a market is named like US or EU")
         _check_key(record, body.market)
         body.invalid[body.event_ts > latest] = True
-        body.invalid[~np.array([_named(_SOURCE, source) for source in body.sources])[body.source]] = True
         return Decoded(usable_times(body), body)
 
     def _single(self, record: Record, market: str, ts: int, body: Any, latest: int) -> Decoded:
@@ -110,16 +101,6 @@ class Market:
 
     def _engine(self, market: str) -> Engine:
         return Engine(market, self._calibration, self._calendar, self._pace)
-
-
-@lru_cache(maxsize=4096)
-def _named(kind: TypeAdapter[str], name: str) -> bool:
-    """Whether a name in a block is one that events may carry."""
-    try:
-        kind.validate_python(name)
-    except ValidationError:
-        return False
-    return True
 
 
 def _check_key(record: Record, market: str) -> None:

@@ -161,4 +161,6 @@ class Message(Record):
 
     version: ClassVar[int] = 1
 
-    schema_version: Annotated[Literal[1], BeforeValidator(_version)] = Field(default=1, description="version of this message's schema")
+    schema_version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+        default=1, description="version of this message's schema"
+    )

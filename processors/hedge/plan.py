@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from processors.hedge.activation import activate, beta_trigger
-from processors.hedge.band import Step, outside, step
+from processors.hedge.band import Step, step
 from processors.hedge.blocks import blocked
 from processors.hedge.book import Book, Contract, Holding, list_contracts, read_book
 from processors.hedge.caps import cap, cap_adds, reserve_floor
@@ -144,16 +144,20 @@ class _Planner:
         owned = self._owned(h, held)
         start = self._start(h, owned)
         wanted, steps, stands = self._steps(h, start)
-        allowed = self._without_adds(owned, wanted)
+        frozen = self._frozen()
+        allowed = _without_adds(frozen, start, wanted)
         target = cap_adds(self.rules, self.posture, self.state, sleeves(owned), allowed)
         for sleeve, taken in steps.items():
             if abs(target[sleeve] - wanted[sleeve]) > EPSILON:
+                # A step that a block stopped does not stand: once the block is gone it is taken anew.
+                stopped = wanted[sleeve] - allowed[sleeve] > EPSILON
+                anchor = target[sleeve] if stopped else start[sleeve]
                 stands = stands and sleeve != "L1"
-                steps[sleeve] = taken.model_copy(update={"anchor": start[sleeve], "target": target[sleeve]})
+                steps[sleeve] = taken.model_copy(update={"anchor": anchor, "target": target[sleeve]})
         contracts = size(
             self._l1(),
             self.opening,
-            target["L1"] * h,
+            (target["L1"] if stands or "L1" not in frozen else min(target["L1"], owned["L1"])) * h,
             self.rules.windows["L1"],
             self.session_date,
             adds=not self.blocked,
@@ -228,18 +232,18 @@ class _Planner:
             # What was advised stays advised: its contracts are worth what they are worth now, not when they were sized.
             marked = worth(self._l1(), self.opening, self.memory.advised) / h
             wanted["L1"] = tidy(max(wanted["L1"], marked))
-            if self.state == "low" and outside(wanted["L1"], self.rules.l1_low):
-                wanted["L1"] = self.rules.l1_low[1]
+            if self.state == "low":
+                wanted["L1"] = min(max(wanted["L1"], self.rules.l1_low[0]), self.rules.l1_low[1])
         return vector(wanted), steps, stands
 
-    def _without_adds(self, held: Vector, target: Vector) -> Vector:
-        """``target`` without what may not become larger: nothing while adds are blocked, Layer 1 never in `high`.
+    def _frozen(self) -> tuple[Sleeve, ...]:
+        """Layers that may not become larger: all while adds are blocked, Layer 1 in `high`.
 
         In `high` the hedge is made of convexity, not of futures bought into the spike; those held are reduced.
         """
-        frozen: tuple[Sleeve, ...] = SLEEVES if self.blocked else ("L1",) if self.state == "high" else ()
-        least = {sleeve: min(target[sleeve], max(held[sleeve], 0.0)) for sleeve in frozen}
-        return vector({**sleeves(target), **least})
+        if self.blocked:
+            return SLEEVES
+        return ("L1",) if self.state == "high" else ()
 
     def _limits(self, whole: Vector) -> dict[str, float]:
         """What is held after the trade against each limit."""
@@ -260,3 +264,9 @@ class _Planner:
         if total >= rules.deployed_from - EPSILON:
             limits |= {"share": largest / total, "share_max": rules.deployed_share_max}
         return {name: tidy(value) for name, value in limits.items()}
+
+
+def _without_adds(frozen: tuple[Sleeve, ...], start: Vector, target: Vector) -> Vector:
+    """``target`` with the frozen layers no larger than where they start from."""
+    least = {sleeve: min(target[sleeve], max(start[sleeve], 0.0)) for sleeve in frozen}
+    return vector({**sleeves(target), **least})

@@ -99,12 +99,13 @@ class Child:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.lines, self.process = url, folder / "child.log", None
-        self.folder = folder
+        self.folder, self.begun = folder, 0
 
     def start(self) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ALVH_")}
         environment |= {"ALVH_LOG": self.url, "ALVH_HTTP_PORT": "0", "ALVH_COMMIT_INTERVAL_SECONDS": "0.02"}
         with self.lines.open("ab") as lines:
+            self.begun = lines.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "processors.cli", "run", "market"],
                 env=environment,
@@ -114,6 +115,10 @@ class Child:
                 stderr=lines,
             )
         return self.process
+
+    def running(self) -> bool:
+        """It has said so since it was last started; before that it may not be listening to signals yet."""
+        return b"market is running" in self.lines.read_bytes()[self.begun :]
 
     def kill(self) -> None:
         assert self.process is not None
@@ -196,8 +201,9 @@ def finish(child: Child, cluster: Cluster, expected: Dump) -> Dump:
     """Let the child go on until all is read, end it in order, and return what it wrote."""
     child.start()
     total, progress = len(expected[HEDGE_REGIMES, 0]), Progress(cluster)
+    wait_for("the start", child.running, child)
     wait_for("the end of the ticks", lambda: progress.over(total), child, 0.1)
-    time.sleep(0.3)  # for what should not come
+    time.sleep(0.5)  # for what should not come
     assert child.terminate() == 0, child.tail()
     return dump(cluster, WRITTEN)
 

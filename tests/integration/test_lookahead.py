@@ -1,7 +1,8 @@
 """Nothing looks ahead: what is decided up to a moment does not change when everything after it does.
 
-Real daily data and a synthetic session go through all processors. Then every input row after a moment X is spoiled:
-values changed, exchanged between rows, moved to later times, made invalid. Every output up to X must stay, byte for byte.
+Real daily data and synthetic sessions go through all processors. Then every input row after a moment X is spoiled:
+values changed, exchanged between rows, moved to later times, made invalid. Every output up to X must stay, byte for
+byte.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from history import (
 from processors.stream.memory import MemoryCluster
 from topics.catalog import ALERTS, DEAD_LETTERS, HEDGE_REBALANCES, MACRO_RELEASES, MARKET_TICKS, REGIME_MARKS
 from topics.ticks import TickColumns, invalid_rows
-from topics.times import DAY, HOUR, MINUTE, SECOND, parse_ts
+from topics.times import HOUR, MINUTE, SECOND, parse_ts
 
 pytestmark = pytest.mark.data
 
@@ -117,7 +118,7 @@ def _spoiled_ticks(columns: TickColumns, after: int, rng: np.random.Generator) -
     later = np.where(columns.invalid, columns.event_ts, columns.event_ts + rng.integers(0, 3 * HOUR, n))
     made = replace(columns, values=values, event_ts=np.where(rng.random(n) < 0.3, later, columns.event_ts))
     late = made.event_ts <= after  # rows that came behind the stream stay behind it, but say something else
-    made.event_ts[late] = np.minimum(made.event_ts[late], after - DAY // 24)
+    made.event_ts[late] = np.minimum(made.event_ts[late], after - HOUR)
     return replace(made, invalid=invalid_rows(made))
 
 

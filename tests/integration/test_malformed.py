@@ -1,8 +1,8 @@
 """Five thousand malformed inputs among good ones: each becomes one dead letter, and nothing else changes.
 
-Hypothesis makes most of them, a list by hand the rest: broken JSON, wrong types and times, wrong keys and headers, broken
-Arrow blocks and bad rows in good ones, for ticks, watermarks, releases and portfolios. What the good inputs cause is
-compared with what they cause alone.
+Hypothesis makes most of them, a list by hand the rest: broken JSON, wrong types and times, wrong keys and headers,
+broken Arrow blocks and blocks of bad rows, for ticks, watermarks, releases and portfolios. What the good inputs cause
+is compared with what they cause alone.
 """
 
 from __future__ import annotations
@@ -597,7 +597,7 @@ def _total(metrics: Metrics, name: str, **labels: str) -> float:
 def test_large_originals_are_cut_and_say_so(everything: list[Bad]) -> None:
     big = [one.out for one in everything if len(one.out.value or b"") > 1_000_000]
     assert len(big) >= 5
-    cluster, found, _ = run(good_outs()[:20] + big + good_outs()[20:])
+    _, found, _ = run(good_outs()[:20] + big + good_outs()[20:])
     letters = [DeadLetter.model_validate_json(value or b"") for _, value in found[DEAD_LETTERS, 0]]
     assert len(letters) == len(big)
     assert all(letter.truncated for letter in letters)

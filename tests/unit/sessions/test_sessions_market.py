@@ -178,6 +178,8 @@ def test_two_markets_in_one_partition_do_not_touch_each_other() -> None:
         for topic in (REGIME_STATES, REGIME_TRANSITIONS):
             assert [v for v in together[topic] if json.loads(v)["market"] == market] == alone[topic]
     assert len({regime["market"] for regime in regimes(together)}) == 2
+    # Their outputs stand in the order of the rows that caused them, whether those came in one poll or in many.
+    assert ran([*both, *ends, release(at(DAY, "08:30"), market="EU")], restart=5) == together
 
 
 def _intraday(seed: int, days: Sequence[str], *, after: int = 0) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from sessions_support import (
     official,
     refusals,
     restarted,
+    sessions_from,
     settled,
     text,
     transitions,
@@ -134,11 +134,11 @@ def test_provisional_values_are_never_committed() -> None:
 def test_overnight_marks_keep_what_rests_on_yesterdays_closes() -> None:
     rows: list[Item] = []
     contracts = [f"VX/2018-0{m}" for m in ("2-14", "3-21", "4-18", "5-16", "6-20", "7-18", "8-22")]
-    for i, row in enumerate(history("2018-01-02", 23)):
-        rows.append(row)
-        if row.symbol == "VVIX":
-            day = date.fromordinal(date(1970, 1, 1).toordinal() + row.ts // (86_400 * 10**9))
-            rows += [official(s, day, 15.0 + n + i * 0.1 * (n > 3), "16:15") for n, s in enumerate(contracts)]
+    for i, day in enumerate(sessions_from("2018-01-02", 23)):
+        rows += history(day, 1, spx=2700.0 + 10 * (i % 5))
+        # The last curve is steeper, and its front higher, than five sessions before it, but not than four before.
+        front, back = (14.0, 15.0) if i < 18 else (20.0, 21.0) if i < 22 else (16.0, 25.0)
+        rows += [official(s, day, front if n == 0 else back, "16:15") for n, s in enumerate(contracts)]
     engine, _ = settled(rows)
     feed(engine, [mark_until(at("2018-02-02", "16:31"))])
     committed = engine.panel.signals
@@ -148,7 +148,7 @@ def test_overnight_marks_keep_what_rests_on_yesterdays_closes() -> None:
     for name in ("rsi14", "vix_change", "macd_sessions_since_cross", "macd_hist", "bear_steepening", "compressed"):
         value = getattr(committed, name)
         assert mark.features.get(name) == (pytest.approx(value, rel=1e-11) if isinstance(value, float) else value)
-    assert mark.features["bear_steepening"] is not None
+    assert mark.features["bear_steepening"] is True
     # A quote since then counts as the new session's.
     (mark,) = marks(feed(engine, [Row("VIX", at(DAY, "03:30"), last=30.0), mark_until(at(DAY, "03:31"))]))
     assert mark.features["vix_change"] == pytest.approx(1.0)
@@ -296,6 +296,19 @@ def test_a_mark_ranks_the_curve_by_expiry_and_leaves_weeklies_out() -> None:
     ]
     assert mark.sources["vx"] == "model"
     assert mark.features["inverted"] is True
+
+
+def test_of_prices_of_the_same_moment_the_settlement_counts_then_the_quote_then_the_trade() -> None:
+    engine = _calm()
+    now = at(DAY, "10:00")
+    rows: list[Item] = [
+        Row("VX/2018-02-14", now, last=21.0, bid=22.0, ask=22.2, settle=23.0),
+        Row("VX/2018-03-21", now, last=19.0, bid=18.0, ask=18.2),
+        Row("VX/2018-04-18", now - 1, bid=18.0, ask=18.2),
+        Row("VX/2018-04-18", now, last=17.0),
+    ]
+    mark = marks(feed(engine, [*rows, mark_until(at(DAY, "10:02"))]))[-1]
+    assert [p.price for p in mark.curve] == [23.0, 18.1, 17.0]
 
 
 def _cpi(clock: str, vintage: int = 1, actual: float = 0.3, day: str = DAY) -> Release:
