@@ -146,7 +146,9 @@ class _Planner:
         wanted, steps, stands = self._steps(h, start)
         frozen = self._frozen()
         allowed = _without_adds(frozen, start, wanted)
-        target = cap_adds(self.rules, self.posture, self.state, sleeves(owned), allowed)
+        # What whole contracts left of a target counts as held against the caps, though not beyond Layer 1's own.
+        counted = min(start["L1"], max(owned["L1"], self.rules.layer_max))
+        target = cap_adds(self.rules, self.posture, self.state, {**sleeves(owned), "L1": counted}, allowed)
         for sleeve, taken in steps.items():
             if abs(target[sleeve] - wanted[sleeve]) > EPSILON:
                 # A step that a block stopped does not stand: once the block is gone it is taken anew.

