@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -49,6 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     It reads its own files in a way that Python 3.11 calls outdated; and it drops the socket of a connection that was
     refused without closing it. Such a socket has no local address, by which it is told from a leak of our own.
     """
+    # a run that is told to end takes its brokers with it, as one that is interrupted does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     module = r"kafka\.protocol\.schemas\.load_json|importlib\.resources\._legacy"
     config.addinivalue_line("filterwarnings", f"ignore:(open|read)_text is deprecated:DeprecationWarning:{module}")
     config.addinivalue_line("filterwarnings", f"ignore:{_REFUSED}:ResourceWarning")

@@ -150,9 +150,11 @@ class _Planner:
         counted = min(start["L1"], max(owned["L1"], self.rules.layer_max))
         target = cap_adds(self.rules, self.posture, self.state, {**sleeves(owned), "L1": counted}, allowed)
         for sleeve, taken in steps.items():
-            if abs(target[sleeve] - wanted[sleeve]) > EPSILON:
-                # A step that a block stopped does not stand: once the block is gone it is taken anew.
-                stopped = wanted[sleeve] - allowed[sleeve] > EPSILON
+            limited = allowed[sleeve] - target[sleeve] > EPSILON
+            # A rising step that a block stopped does not stand: once the block is gone it is taken anew. A falling one
+            # is stopped by nothing, though prices may have fallen below it since.
+            stopped = wanted[sleeve] - allowed[sleeve] > EPSILON and taken.target > taken.anchor
+            if limited or stopped:
                 anchor = target[sleeve] if stopped else start[sleeve]
                 stands = stands and sleeve != "L1"
                 steps[sleeve] = taken.model_copy(update={"anchor": anchor, "target": target[sleeve]})

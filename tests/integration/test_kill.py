@@ -27,9 +27,12 @@ from history import (
     create,
     dump,
     fresh_topics,
+    join,
     outs_of,
     processors,
     publish,
+    release,
+    runner_of,
     session_rows,
     shown,
     watermark,
@@ -52,13 +55,13 @@ from topics.times import HOUR
 
 WRITTEN = (REGIME_STATES, REGIME_MARKS, REGIME_TRANSITIONS, HEDGE_REGIMES, DEAD_LETTERS)
 PROGRESS = TopicPartition(HEDGE_REGIMES, 0)
-FIRST, LAST = date(2018, 5, 1), date(2018, 5, 4)
+FIRST, LAST = date(2018, 5, 1), date(2018, 5, 3)
 PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
 def ticks() -> list[Out]:
-    """Four sessions of a tick of each of eight instruments every 15 seconds, refused and late rows among them.
+    """Three sessions of a tick of each of eight instruments every 15 seconds, refused and late rows among them.
 
     No releases: a member that has two inputs to read on from reads many ticks before its first commit.
     """
@@ -262,10 +265,29 @@ def test_asked_to_end_it_leaves_nothing_behind(
     assert compare(expected, finish(one, cluster, expected)).clean
 
 
+@pytest.mark.kafka
+def test_a_backlog_of_more_than_the_buffers_hold_is_read_to_its_end(broker: str, ticks: list[Out]) -> None:
+    """Ticks are paused while releases are still being read, and go on afterwards."""
+    releases = [release("NFP", CALENDAR.open_ts(day) + HOUR, 1.0) for day in CALENDAR.sessions(FIRST, LAST)]
+    backlog = [*outs_of(releases, block=None), *ticks]
+    expected = uninterrupted(backlog)
+    fresh_topics(broker)
+    cluster = open_cluster(f"kafka://{broker}")
+    publish(cluster, backlog, 5000)
+    market = processors()[0]
+    runner = runner_of(join(cluster, market), market, 0.05)
+    taken, deadline = 0, time.monotonic() + PATIENCE
+    while taken < len(backlog) and time.monotonic() < deadline:
+        taken += runner.step(0.1)
+    runner.close()
+    seen = dump(cluster, WRITTEN)
+    cluster.close()
+    assert taken == len(backlog), f"{taken} of {len(backlog)} rows were taken, then nothing came any more"
+    assert compare(expected, seen).clean
+
+
 def committed(cluster: Cluster) -> dict[str, int]:
     """The positions that the group of the market processor committed."""
-    from history import join
-
     market = processors()[0]
     member = join(cluster, market)
     try:

@@ -108,13 +108,14 @@ def _longs(market: MarketView, book: Portfolio, memory: Memory) -> float:
 
 
 @given(histories, policies, fills)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_plan_keeps_its_promises(history: list[Moment], policy: str, fills: str) -> None:
     for market, book, memory, found in _walk(history, policy, fills):
         state = market.regime.state
         posture = RULES.postures[book.policy]
         for weights in (*found.vectors.values(), found.target):
-            assert sum(weights.values()) == pytest.approx(1, abs=1e-9)
+            # twelve digits: a book of hundreds of times H has fewer decimals left
+            assert sum(weights.values()) == pytest.approx(1, abs=1e-9 * max(1.0, 0.1 * abs(weights["R"])))
         aim = found.vectors["aim"]
         assert max(aim["L1"], aim["L2"], aim["L3"]) <= 0.40 + TINY
         assert aim["TT"] <= 0.25 + TINY
@@ -158,7 +159,7 @@ def test_every_plan_keeps_its_promises(history: list[Moment], policy: str, fills
 
 
 @given(histories, policies, fills)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_looking_again_says_nothing_new(history: list[Moment], policy: str, fills: str) -> None:
     for market, book, memory, _ in _walk(history, policy, fills):
         after, first = evaluate(RULES, CALIBRATION.digest(), market, book, memory, "close")
@@ -178,7 +179,7 @@ def test_looking_again_says_nothing_new(history: list[Moment], policy: str, fill
 
 
 @given(histories, policies, fills)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_memory_survives_the_wire(history: list[Moment], policy: str, fills: str) -> None:
     for _, _, memory, _ in _walk(history, policy, fills):
         assert Memory.model_validate_json(memory.canonical()) == memory

@@ -114,13 +114,13 @@ def test_the_official_closes_of_vix_and_spx_are_waited_for_for_hours(missing: st
 
 def test_a_session_whose_last_official_close_comes_late_is_committed_when_it_comes() -> None:
     others = [row for row in day_of_closes(DAY) if row.symbol != "VIX"]
-    late = [Row("VX/2018-02-14", at(DAY, "18:00"), last=18.0), official("VIX", DAY, 37.32)]
+    late = [Row("VX/2018-02-14", at(DAY, "18:00:10"), last=18.0), official("VIX", DAY, 37.32)]
     # The rows of the very moment at which it came still count; whether they come with it makes no difference.
-    tail = [Row("VX/2018-02-14", at(DAY, "18:00"), last=18.5), Row("VX/2018-02-14", at(DAY, "18:00:01"), last=19.0)]
+    tail = [Row("VX/2018-02-14", at(DAY, "18:00:10"), last=18.5), Row("VX/2018-02-14", at(DAY, "18:00:20"), last=19.0)]
     items: list[Item] = [*day_of_closes("2018-02-02"), *others, *late, *tail]
     engine, out = settled(items)
     regime = closes(out)[-1]
-    assert regime.event_ts == at(DAY, "18:00")
+    assert regime.event_ts == at(DAY, "18:00:10")
     assert regime.features["vix"] == 37.32
     assert regime.stand_ins == ()
     whole = new_engine()
