@@ -253,6 +253,7 @@ class KafkaLog:
         while True:
             left = max(end - time.monotonic(), 0.0)
             with explaining(f"polling as {self._member.group}.{self._member.instance}"):
+                self._unpark()
                 found = self._consumer.poll(timeout_ms=int(min(left, _SLICE) * 1000))
             self._check()
             if self._assignments.news:
@@ -354,6 +355,16 @@ class KafkaLog:
             return None
         end, position = self._consumer.highwater(KafkaTopicPartition(*tp)), self._position(tp)
         return None if end is None or position is None else max(end - position, 0)
+
+    def _unpark(self) -> None:
+        """Let the client take up again what it put aside while a partition was paused.
+
+        It does so only when it has no partition in hand, and forgets to let go of one that is drained: without this a
+        partition that was paused with fetched records could stay silent for ever after it is resumed.
+        """
+        fetcher = self._consumer._fetcher
+        if not fetcher._next_partition_records:
+            fetcher._next_partition_records = None
 
     def _position(self, tp: TopicPartition) -> int | None:
         position: int | None = self._consumer.position(KafkaTopicPartition(*tp), timeout_ms=0)  # 0: asks nobody

@@ -63,7 +63,11 @@ class LogFile:
         self._topics: dict[str, tuple[int, bool]] = {}
         try:
             # the log holds positions and hedges: readable by its owner only; SQLite gives -wal and -shm the same mode
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            # left to SQLite: closing a descriptor of one's own would drop the locks that other connections of this
+            # process hold on the file
+            pass
         except OSError as error:
             raise UserError(f"cannot open {path}: {error.strerror}; give a file in a folder that exists") from error
         # one thread at a time uses it, though not always the one that opened it
