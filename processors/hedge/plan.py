@@ -236,6 +236,8 @@ class _Planner:
             # What was advised stays advised: its contracts are worth what they are worth now, not when they were sized.
             marked = worth(self._l1(), self.opening, self.memory.advised) / h
             wanted["L1"] = tidy(max(wanted["L1"], marked))
+            if steps["L1"].target < steps["L1"].anchor:
+                wanted["L1"] = min(wanted["L1"], held["L1"])  # a falling step buys nothing back
             if self.state == "low":
                 wanted["L1"] = min(max(wanted["L1"], self.rules.l1_low[0]), self.rules.l1_low[1])
         return vector(wanted), steps, stands

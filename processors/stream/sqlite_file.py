@@ -61,6 +61,8 @@ class LogFile:
         self.path = path
         self._partitions: dict[TopicPartition, int] = {}
         self._topics: dict[str, tuple[int, bool]] = {}
+        if path.is_dir():
+            raise UserError(f"cannot open {path}: it is a folder; give a file in a folder that exists")
         try:
             # the log holds positions and hedges: readable by its owner only; SQLite gives -wal and -shm the same mode
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -71,7 +73,10 @@ class LogFile:
         except OSError as error:
             raise UserError(f"cannot open {path}: {error.strerror}; give a file in a folder that exists") from error
         # one thread at a time uses it, though not always the one that opened it
-        self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        try:
+            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise LogUnavailable(f"cannot open {path}: {error}") from error
         try:
             self._prepare()
         except sqlite3.DatabaseError as error:

@@ -269,3 +269,18 @@ def test_tiny_portfolios_hold_less_than_a_contract_in_reserve() -> None:
     assert found.target["L1"] == pytest.approx(0.175)
     assert found.vectors["whole"]["L1"] == 0
     assert found.limits["reserve"] == pytest.approx(1 - 0.0375)
+
+
+def test_a_falling_step_buys_nothing_back_and_an_unfilled_roll_is_advised_again() -> None:
+    day = date(2018, 2, 1)
+    book, memory = portfolio({FEB_14: 60}, day), Memory(state="moderate")
+    now = regime("moderate", day, flat_curve(day))
+    memory, rolled = _evaluate(now, book, memory)
+    assert rolled is not None
+    # 0.60 held, aim 0.20: to 0.4125, all of it into March, as February has 13 days left
+    assert [(leg.side, leg.symbol, leg.target) for leg in rolled.trades] == [("sell", FEB_14, 0), ("buy", MAR_21, 41)]
+    found = plan(RULES, MarketView(now), book, memory)
+    assert found.contracts == {FEB_14: 0, MAR_21: 41}
+    oversold = plan(RULES, MarketView(now), portfolio({MAR_21: 40}, day), memory)
+    assert oversold.contracts == {MAR_21: 40}
+    assert oversold.legs == ()
