@@ -12,6 +12,7 @@ import numpy as np
 
 from processors.alerts.dead_letters import Burst, dead_letter_alerts
 from processors.alerts.degraded import degraded_alerts
+from processors.alerts.overdue import overdue_alerts
 from processors.alerts.rebalance import rebalance_alerts
 from processors.alerts.transition import transition_alert
 from processors.stream.log import Out, Record
@@ -63,12 +64,13 @@ class Alerter:
 
 
 class AlerterTask:
-    """What has been told in one partition: faults by market, blocks by portfolio, bursts by topic and reason."""
+    """What has been told in one partition: faults and overdue releases by market, blocks by portfolio, bursts."""
 
     def __init__(self, partition: int, partitions: int) -> None:
         self._partition = partition
         self._partitions = partitions
         self._faults: dict[str, dict[str, str]] = {}
+        self._overdue: dict[str, tuple[str, ...]] = {}
         self._blocked: dict[str, tuple[str, ...]] = {}
         self._bursts: dict[str, Burst] = {}
         self._changed: set[bytes] = set()
@@ -99,6 +101,11 @@ class AlerterTask:
         if faults != told:
             self._faults[regime.market] = faults
             self._changed.add(f"faults/{regime.market}".encode())
+        waited = self._overdue.get(regime.market, ())
+        if regime.overdue != waited:
+            alerts += overdue_alerts(regime, waited)
+            self._overdue[regime.market] = regime.overdue
+            self._changed.add(f"overdue/{regime.market}".encode())
         transition = transition_alert(regime)
         return alerts if transition is None else [transition, *alerts]
 
@@ -123,6 +130,8 @@ class AlerterTask:
             told: object
             if kind == "faults":
                 told = self._faults[name]
+            elif kind == "overdue":
+                told = self._overdue[name]
             elif kind == "blocked":
                 told = self._blocked[name]
             else:
@@ -140,6 +149,8 @@ class AlerterTask:
         told = saved["told"]
         if kind == "faults":
             self._faults[name] = dict(told)
+        elif kind == "overdue":
+            self._overdue[name] = tuple(told)
         elif kind == "blocked":
             self._blocked[name] = tuple(told)
         elif kind == "burst":

@@ -353,6 +353,40 @@ def tail(
 
 
 @app.command()
+def signals(
+    context: typer.Context,
+    log: LogOption = None,
+    market: Annotated[str, typer.Option("--market", metavar="NAME", help="Market to look at, with --log.")] = "US",
+    as_json: JsonOption = False,
+) -> None:
+    """Show the concepts of the methodology: what each rests on, its default and weight, and where it acts.
+
+    With --log also what a market has of them: each signal's value, the age of its oldest input in event time, and
+    whether it is ready, still warms up, or lacks an input. It joins no group, so processors may run meanwhile.
+
+    \b
+    Examples:
+      alvh signals
+      alvh signals --log sqlite://alvh.sqlite
+      alvh signals --log kafka://broker:9092 --market US --json
+    """
+    settings = _settings(context, log=log)
+    calibration = settings.load_calibration()
+    from processors.signals_report import document, notes, observe, tables
+
+    observed = None
+    if log is not None:
+        with _cluster(settings) as cluster:
+            observed = observe(cluster, market)
+    if as_json:
+        _print_json(document(calibration, observed))
+        return
+    _print_table(tables(calibration, observed))
+    for note in () if observed is None else notes(calibration, observed):
+        _say(f"alvh: {note}")
+
+
+@app.command()
 def demo(
     context: typer.Context,
     first: Annotated[str, typer.Option("--from", metavar="DATE", help="First session shown.")] = "2017-06-01",

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from processors.hedge import MarketView, Memory, Trigger, evaluate
+from processors.hedge.blocks import frozen
+from processors.hedge.track import MarketClose, Track, valued_session
+from processors.signals.calendar import SessionCalendar
 from processors.stream.log import Out, Record
 from processors.stream.metrics import Metric
 from processors.stream.processor import Decoded, Input, Segment
@@ -29,7 +33,10 @@ M = TypeVar("M", bound=Message)
 FUTURE: Final = 5 * MINUTE
 
 #: Version of this processor's state in the changelog.
-VERSION: Final = 1
+VERSION: Final = 2
+
+#: Committed sessions of a market that are remembered: the one that is counted next and the one before it.
+_CLOSES: Final = 2
 
 METRICS: Final = (
     Metric("alvh_portfolios", "gauge", "Portfolios known."),
@@ -92,7 +99,11 @@ class HedgeTask:
         self._markets: dict[str, MarketView] = {}
         self._portfolios: dict[str, Portfolio] = {}
         self._memories: dict[str, Memory] = {}
+        self._closes: dict[str, list[MarketClose]] = {}
+        self._tracks: dict[str, Track] = {}
+        self._calendar = SessionCalendar("XNYS")
         self._changed_markets: set[str] = set()
+        self._changed_tracks: set[str] = set()
         self._changed_portfolios: set[str] = set()
         self._counts: Counter[tuple[str, ...]] = Counter()
 
@@ -113,11 +124,23 @@ class HedgeTask:
         signals = regime.features if regime.kind == "close" else before.signals if before is not None else {}
         self._markets[regime.market] = MarketView(regime, signals)
         self._changed_markets.add(regime.market)
+        if regime.kind == "close":
+            self._count(regime)
         trigger = _trigger(None if before is None else before.regime, regime)
         if trigger is None:
             return []
         names = sorted(name for name, portfolio in self._portfolios.items() if portfolio.market == regime.market)
         return [out for name in names for out in self._evaluate(name, trigger)]
+
+    def _count(self, regime: Regime) -> None:
+        """Count the session before the one that is committed now in the betas of the market's portfolios."""
+        closes = self._closes.setdefault(regime.market, [])
+        if len(closes) == _CLOSES:
+            for name, track in self._tracks.items():
+                if self._portfolios[name].market == regime.market and track.count(closes[0], closes[1]):
+                    self._changed_tracks.add(name)
+        closes.append(MarketClose.of(regime.session_date, regime.features))
+        del closes[:-_CLOSES]
 
     def _snapshot(self, portfolio: Portfolio) -> list[Out]:
         name = portfolio.portfolio_id
@@ -130,14 +153,19 @@ class HedgeTask:
         memory = self._memories.get(name, Memory())
         self._memories[name] = memory.model_copy(update={"positions": None})
         self._changed_portfolios.add(name)
+        session = valued_session(self._calendar, portfolio.as_of)
+        if session is not None:
+            self._tracks.setdefault(name, Track()).snapshot_taken(portfolio, session)
+            self._changed_tracks.add(name)
         return self._evaluate(name, "snapshot") if portfolio.market in self._markets else []
 
     def _evaluate(self, name: str, trigger: Trigger) -> list[Out]:
         portfolio = self._portfolios[name]
         market = self._markets[portfolio.market]
         memory = self._memories[name]
+        estimate = self._tracks[name].estimate if name in self._tracks else None
         self._memories[name], event = evaluate(
-            self._rules, self._calibration_digest, market, portfolio, memory, trigger
+            self._rules, self._calibration_digest, market, portfolio, memory, trigger, estimate
         )
         self._changed_portfolios.add(name)
         if event is None:
@@ -153,7 +181,12 @@ class HedgeTask:
         for name in sorted(self._changed_markets):
             market = self._markets[name]
             changed[f"regime/{name}".encode()] = canonical_json(
-                {"version": VERSION, "regime": market.regime.document(), "signals": dict(market.signals)}
+                {
+                    "version": VERSION,
+                    "regime": market.regime.document(),
+                    "signals": dict(market.signals),
+                    "closes": self._saved(name),
+                }
             )
         for name in sorted(self._changed_portfolios):
             changed[f"portfolio/{name}".encode()] = canonical_json(
@@ -163,9 +196,16 @@ class HedgeTask:
                     "memory": self._memories[name].document(),
                 }
             )
+        for name in sorted(self._changed_tracks):
+            changed[f"beta/{name}".encode()] = canonical_json({"version": VERSION, **self._tracks[name].document()})
+        self._changed_tracks.clear()
         self._changed_markets.clear()
         self._changed_portfolios.clear()
         return changed
+
+    def _saved(self, market: str) -> list[list[Any]]:
+        closes = self._closes.get(market, [])
+        return [[c.session_date.isoformat(), c.spx, c.spxtr, c.rate_free] for c in closes]
 
     def restore(self, key: bytes, value: bytes) -> None:
         """Take back one key's state. Raises ValueError for a key or version that this code does not know."""
@@ -176,9 +216,12 @@ class HedgeTask:
         if kind == "regime":
             regime = _read(Regime, state["regime"])
             self._markets[name] = MarketView(regime, state["signals"])
+            self._closes[name] = [MarketClose(date.fromisoformat(day), *rest) for day, *rest in state["closes"]]
         elif kind == "portfolio":
             self._portfolios[name] = _read(Portfolio, state["portfolio"])
             self._memories[name] = Memory.model_validate_json(canonical_json(state["memory"]))
+        elif kind == "beta":
+            self._tracks[name] = Track.restore(state)
         else:
             raise ValueError(f"unknown state key {key!r}")
 
@@ -194,7 +237,10 @@ class HedgeTask:
 
 
 def _trigger(before: Regime | None, now: Regime) -> Trigger | None:
-    """What a regime update causes; None for a mark that only brings prices."""
+    """What a regime update causes; None for a mark that only brings prices.
+
+    When the window around a release opens or closes, what it holds up is decided anew.
+    """
     if now.kind == "close":
         return "close"
     if before is None:
@@ -203,6 +249,8 @@ def _trigger(before: Regime | None, now: Regime) -> Trigger | None:
         return "fast_path"
     if (now.held, sorted(now.degraded)) != (before.held, sorted(before.degraded)):
         return "degraded"
+    if frozen(now, now.event_ts) != frozen(before, before.event_ts):
+        return "freeze"
     return None
 
 

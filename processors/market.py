@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from processors.regime.modifier import DIRECTIONS
 from processors.sessions.engine import Emission, Engine, Pace, future
 from processors.signals.calendar import SessionCalendar
 from processors.signals.panel import Panel
@@ -19,14 +20,15 @@ from topics.calibration import Calibration
 from topics.catalog import (
     HEDGE_REGIMES,
     MACRO_RELEASES,
+    MARKET_FLOWS,
     MARKET_TICKS,
     REGIME_MARKS,
     REGIME_STATES,
     REGIME_TRANSITIONS,
 )
-from topics.codec import JSON_HEADERS, decode, decode_market, usable_times
+from topics.codec import JSON_HEADERS, AnyFlow, decode_flow, decode_macro, decode_market, flow_ts, usable_times
 from topics.dead_letter import Refused
-from topics.macro import Release
+from topics.macro import Release, Schedule
 from topics.market import Tick, Watermark
 from topics.message import STATES, canonical_json
 from topics.regime import Regime
@@ -36,9 +38,13 @@ from topics.times import DAY, MINUTE
 METRICS: Final = (
     Metric("alvh_ticks_total", "counter", "Ticks by what became of them.", ("market", "outcome")),
     Metric("alvh_releases_total", "counter", "Releases by what became of them.", ("market", "outcome")),
+    Metric("alvh_schedules_total", "counter", "Schedules of releases by what became of them.", ("market", "outcome")),
+    Metric("alvh_flows_total", "counter", "Figures of market.flows by what became of them.", ("market", "outcome")),
     Metric("alvh_regimes_total", "counter", "Regime events, committed sessions and marks.", ("market", "kind")),
     Metric("alvh_regime_state", "gauge", "1 for the state in force, 0 for the others.", ("market", "state")),
     Metric("alvh_regime_score", "gauge", "Score in force, 0 to 100 points.", ("market",)),
+    Metric("alvh_regime_modifier", "gauge", "Score points that a secondary signal adds, by part.", ("market", "part")),
+    Metric("alvh_releases_overdue", "gauge", "Scheduled releases that have not come.", ("market",)),
     Metric("alvh_regime_degraded", "gauge", "1 for an input missing, stale or stood in for.", ("market", "input")),
 )
 
@@ -59,7 +65,7 @@ class Market:
     """
 
     name = "market"
-    inputs = (Input(MACRO_RELEASES), Input(MARKET_TICKS))
+    inputs = (Input(MACRO_RELEASES), Input(MARKET_FLOWS), Input(MARKET_TICKS))
     outputs = (REGIME_STATES, REGIME_MARKS, REGIME_TRANSITIONS, HEDGE_REGIMES)
     metrics = METRICS
 
@@ -73,11 +79,15 @@ class Market:
         self._calendar = SessionCalendar("XNYS")
 
     def decode(self, record: Record) -> Decoded:
-        """A release, a tick, a watermark or a tick block. Raises Refused for what cannot be used."""
+        """A release, a schedule, a flow, a tick, a watermark or a block. Raises Refused for what cannot be used."""
         latest = record.timestamp + self._future
         if record.topic == MACRO_RELEASES:
-            release = decode(Release, record.value, record.headers)
-            return self._single(record, release.market, release.release_ts, release, latest)
+            macro = decode_macro(record.value, record.headers)
+            ts = macro.release_ts if isinstance(macro, Release) else macro.event_ts
+            return self._single(record, macro.market, ts, macro, latest)
+        if record.topic == MARKET_FLOWS:
+            flow = decode_flow(record.value, record.headers)
+            return self._single(record, flow.market, flow_ts(flow), flow, latest)
         body = decode_market(record.value, record.headers)
         if isinstance(body, Tick):
             if body.seq is not None and body.seq > _SEQ_MAX:
@@ -146,7 +156,7 @@ class MarketTask:
         return [own, *(Out(HEDGE_REGIMES, key, value, JSON_HEADERS, partition=p) for p in range(self._partitions))]
 
     def snapshot(self) -> Mapping[bytes, bytes | None]:
-        """State of the markets that changed: the engine at every commit, the panel once a session."""
+        """State of the markets that changed: the engine at every commit, the rest when it has changed."""
         changed: dict[bytes, bytes | None] = {}
         for market in sorted(self._changed):
             engine = self._engines[market]
@@ -154,18 +164,27 @@ class MarketTask:
             if engine.panel_changed:
                 changed[f"panel/{market}".encode()] = canonical_json(engine.panel.snapshot())
                 engine.panel_changed = False
+            if engine.secondary_changed:
+                changed[f"secondary/{market}".encode()] = canonical_json(engine.secondary.snapshot())
+                engine.secondary_changed = False
+            for name, strip in engine.prices.strips.changed():
+                changed[f"strip/{market}/{name}".encode()] = strip
         self._changed.clear()
         return changed
 
     def restore(self, key: bytes, value: bytes) -> None:
         """Take back one key's state."""
-        kind, _, market = key.decode().partition("/")
+        kind, market, *_ = key.decode().split("/")
         engine = self.engine(market)
         if kind == "market":
             engine.restore(json.loads(value))
         elif kind == "panel":
             engine.panel = Panel.restore(json.loads(value))
             engine.panel_changed = False
+        elif kind == "secondary":
+            engine.restore_secondary(json.loads(value))
+        elif kind == "strip":
+            engine.prices.strips.restore(value)
         else:
             raise ValueError(f"unknown state key {key!r}")
 
@@ -192,6 +211,10 @@ class MarketTask:
                 continue
             if newest.score is not None:
                 gauges[("alvh_regime_score", market)] = newest.score
+            for part in DIRECTIONS:
+                added = newest.modifier_parts.get(part)
+                gauges[("alvh_regime_modifier", market, part)] = added.points if added else 0.0
+            gauges[("alvh_releases_overdue", market)] = float(len(newest.overdue))
             faults = {fault.partition(":")[0] for fault in newest.degraded}
             for name in ("vix", "vix3m", "vvix", "spx", "vx", "rv21"):
                 gauges[("alvh_regime_degraded", market, name)] = float(name in faults)
@@ -219,8 +242,7 @@ class _Run:
             for emission in engine.ticks(body.take(segment.start, segment.stop)):
                 self._put(place + emission.row, emission, segment, segment.start + emission.row)
             return
-        emissions = engine.release(body) if isinstance(body, Release) else engine.watermark(body)
-        for emission in emissions:
+        for emission in _single(engine, body):
             self._put(place, emission, segment, 0)
 
     def finish(self) -> list[Out]:
@@ -240,6 +262,14 @@ class _Run:
 
     def _put(self, place: int, emission: Emission, segment: Segment, row: int) -> None:
         self._outs.append((place, self._task.outs(emission, segment, row)))
+
+
+def _single(engine: Engine, body: Release | Schedule | Watermark | AnyFlow) -> list[Emission]:
+    if isinstance(body, Release):
+        return engine.release(body)
+    if isinstance(body, Schedule):
+        return engine.schedule(body)
+    return engine.watermark(body) if isinstance(body, Watermark) else engine.flow(body)
 
 
 def _original(segment: Segment, row: int) -> bytes:

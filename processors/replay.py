@@ -47,6 +47,7 @@ from topics.catalog import (
     HEDGE_REBALANCES,
     HEDGE_REGIMES,
     MACRO_RELEASES,
+    MARKET_FLOWS,
     MARKET_TICKS,
     PORTFOLIO_SNAPSHOTS,
     REGIME_MARKS,
@@ -101,7 +102,8 @@ class Summary:
         recording: digest of the recording's files.
         calibration: digest of the calibration.
         partitions: partitions of every topic.
-        inputs: rows by kind: ticks, releases, portfolios; ``unreadable`` are those of the ticks that are no ticks.
+        inputs: rows by kind: ticks, releases, schedules, flows, portfolios; ``unreadable`` are those of the ticks that
+            are no ticks.
         outputs: records by topic.
         markets: sessions by market.
         dead_letters: refused inputs by reason.
@@ -249,9 +251,8 @@ class _Play:
             runner.log.end()
 
     def _count(self, item: Item) -> None:
-        names = {MARKET_TICKS: "ticks", MACRO_RELEASES: "releases", PORTFOLIO_SNAPSHOTS: "portfolios"}
         if isinstance(item, Single):
-            self.inputs[names[item.topic]] += 1
+            self.inputs[_kind(item)] += 1
             if item.topic == MARKET_TICKS:
                 self.inputs["unreadable"] += 1
             self.reached = max(self.reached, item.time)
@@ -291,6 +292,22 @@ class _Play:
                 read = [runner.log.committed(tp) for runner in readers.get(topic, [])]
                 kept = min((position or 0 for position in read), default=self._cluster.end_offset(tp))
                 self._cluster.trim(topic, partition, min(kept, self._writer.position(tp, kept)))
+
+
+#: What a message of a topic is counted as.
+_KINDS: Final = {
+    MARKET_TICKS: "ticks",
+    MACRO_RELEASES: "releases",
+    MARKET_FLOWS: "flows",
+    PORTFOLIO_SNAPSHOTS: "portfolios",
+}
+
+
+def _kind(single: Single) -> str:
+    """What a message is counted as. Schedules share a topic with releases and alone say when something is due."""
+    if single.topic == MACRO_RELEASES and b'"scheduled_ts"' in single.value:
+        return "schedules"
+    return _KINDS[single.topic]
 
 
 # Files

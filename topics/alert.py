@@ -17,7 +17,9 @@ class Alert(Message):
     event_id: Digest = Field(description="hash of what caused it: a repeated delivery has the same id")
     event_ts: Timestamp = Field(description="event-time instant of the cause")
     severity: Severity = Field(description="info: for the record; warning: look today; critical: look now")
-    kind: Literal["transition", "rebalance", "blocked", "degraded", "dead_letters"] = Field(description="what it is of")
+    kind: Literal["transition", "rebalance", "blocked", "degraded", "overdue", "dead_letters"] = Field(
+        description="what it is of"
+    )
     dedupe_key: str = Field(min_length=1, max_length=160, description="what it is about; the topic's key")
     market: Market | None = Field(default=None, description="market concerned")
     portfolio_id: Name | None = Field(default=None, description="portfolio concerned")

@@ -17,6 +17,7 @@ from topics.catalog import (
     HEDGE_REBALANCES,
     HEDGE_REGIMES,
     MACRO_RELEASES,
+    MARKET_FLOWS,
     MARKET_TICKS,
     PORTFOLIO_SNAPSHOTS,
     REGIME_MARKS,
@@ -31,7 +32,15 @@ from topics.message import Message, Record
 from topics.ticks import MAX_ROWS, SCHEMA
 
 #: What this software reads and writes. Topics in neither are contracts for what stands beside it.
-RECEIVES: Final = (MARKET_TICKS, MACRO_RELEASES, PORTFOLIO_SNAPSHOTS, HEDGE_REGIMES, HEDGE_REBALANCES, DEAD_LETTERS)
+RECEIVES: Final = (
+    MARKET_TICKS,
+    MACRO_RELEASES,
+    MARKET_FLOWS,
+    PORTFOLIO_SNAPSHOTS,
+    HEDGE_REGIMES,
+    HEDGE_REBALANCES,
+    DEAD_LETTERS,
+)
 SENDS: Final = (
     HEDGE_REGIMES,
     REGIME_STATES,

@@ -59,6 +59,90 @@ def _score() -> dict[ScoreName, ScoreFeature]:
     }
 
 
+#: Parts of the secondary modifier that rest on on-chain figures; their total has a bound of its own.
+ChainPart = Literal["dex_iv_spread", "amm_depth", "tvl", "peg", "ido"]
+ModifierPartName = (
+    Literal[
+        "advance_decline",
+        "divergence",
+        "cpi",
+        "ppi",
+        "fomc",
+        "gdp",
+        "reer",
+        "rate_differential",
+        "cash_quality",
+        "bear_steepening",
+        "rsi",
+        "ipo",
+    ]
+    | ChainPart
+)
+
+
+def _modifier_weights() -> dict[ModifierPartName, Number]:
+    return {
+        "advance_decline": -1.5,
+        "divergence": 1.0,
+        "cpi": 1.0,
+        "ppi": 0.5,
+        "fomc": 1.0,
+        "gdp": -0.5,
+        "reer": 0.5,
+        "rate_differential": 0.5,
+        "cash_quality": 0.5,
+        "bear_steepening": 1.5,
+        "rsi": 0.5,
+        "ipo": 0.25,
+        "dex_iv_spread": 0.5,
+        "amm_depth": -0.25,
+        "tvl": 1.0,
+        "peg": 1.0,
+        "ido": 0.1,
+    }
+
+
+class ModifierRules(Record):
+    """The secondary modifier: signals in standard deviations, weighted into score points."""
+
+    weights: dict[ModifierPartName, Number] = Field(
+        default_factory=_modifier_weights,
+        description="score points per unit of each part; a part without a weight does not count",
+    )
+    winsor: Number = Field(default=3.0, gt=0, le=3, description="each part is held within this, either way")
+    limit: Number = Field(default=10.0, ge=0, le=10, description="score points that all parts move at most, either way")
+    chain_limit: Number = Field(default=2.0, ge=0, le=10, description="the same for all on-chain parts together")
+    half_life_releases: Number = Field(default=5.0, gt=0, description="sessions in which a release fades by half")
+    half_life_monthly: Number = Field(default=21.0, gt=0, description="the same for monthly figures")
+
+
+class SignalRules(Record):
+    """Which series feed the secondary signals, and the choices in them."""
+
+    cpi: Name = Field(default="CPI_CORE_MOM", description="series of the CPI surprise")
+    ppi: Name = Field(default="PPI_FD_MOM", description="series of the PPI surprise")
+    fomc: Name = Field(default="FOMC_MINUTES", description="series of the minutes")
+    gdp: Name = Field(default="GDP", description="series whose vintages are revised growth")
+    nowcast: Name = Field(default="GDPNOW", description="series of the growth nowcast")
+    reer: Name = Field(default="REER_US", description="series of the real effective exchange rate")
+    rate_home: Name = Field(default="US_2Y", description="series of the home yield, percent")
+    rate_foreign: Name = Field(default="DE_2Y", description="series of the foreign yield, percent")
+    rate_free: Name = Field(default="US_3M", description="series of the risk-free rate, percent")
+    rate_long: Name = Field(default="US_10Y", description="series of the rate that discounts dividends, percent")
+    eps: Name = Field(default="SPX_EPS_TTM", description="series of trailing earnings per index unit, USD")
+    cfps: Name = Field(default="SPX_CFPS_TTM", description="series of trailing cash flow per index unit, USD")
+    dps: Name = Field(default="SPX_DPS_TTM", description="series of trailing dividends per index unit, USD")
+    rate_max_age_days: int = Field(default=5, ge=1, description="oldest usable yield, calendar days")
+    freeze_minutes: int = Field(default=30, ge=0, description="minutes around the FOMC minutes in which adds wait")
+    overdue_minutes: int = Field(default=60, ge=1, description="minutes after which a scheduled release is overdue")
+    dividend_growth: Number = Field(default=0.045, description="g of the dividend discount model, a year")
+    equity_premium: Number = Field(default=0.046, description="equity risk premium, a year")
+    divergence_on: Number = Field(default=2.0, description="abs(z) from which value and yield diverge sharply ...")
+    divergence_off: Number = Field(default=1.5, description="... and below which no longer")
+    tvl_fall: Number = Field(default=0.05, gt=0, lt=1, description="fall of locked value in a day that counts")
+    peg_bps: Number = Field(default=50.0, gt=0, description="deviation of a stablecoin that counts, basis points")
+
+
 class RegimeRules(Record):
     """From signals to state."""
 
@@ -72,6 +156,8 @@ class RegimeRules(Record):
     margin: Number = Field(default=4.0, ge=0, description="score points a change must clear a cut by")
     dwell: int = Field(default=3, ge=1, description="committed sessions in a row before one step down")
     floors: Floors = Field(default_factory=Floors, description="conditions that lift the state")
+    modifier: ModifierRules = Field(default_factory=ModifierRules, description="secondary signals in score points")
+    signals: SignalRules = Field(default_factory=SignalRules, description="series and choices of the secondary signals")
     cap_vix: Number = Field(default=13.0, description="below this VIX the state is capped")
     cap_ratio: Number = Field(
         default=0.95, description="capped at low below this VIX/VIX3M or without it, else moderate"
@@ -168,6 +254,9 @@ class HedgeRules(Record):
         default=0.50, gt=0, description="most beta-dollars of hedge, share of beta x market value"
     )
     vx_beta: Number = Field(default=4.0, gt=0, description="drop of SPX in percent per percent rise of VX1 (kappa)")
+    quick_ratio_min: Number = Field(
+        default=1.0, ge=0, description="quick ratio of market liquidity below which nothing is added"
+    )
     holdings_max_age_seconds: int = Field(default=5 * 86_400, ge=1, description="older holdings block adds")
     windows: dict[Sleeve, LayerWindow] = Field(
         default_factory=_windows,

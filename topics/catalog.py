@@ -13,12 +13,15 @@ from typing import Final, Literal
 from topics.alert import Alert
 from topics.approval import Approval
 from topics.calibration import Calibration
+from topics.chain import ChainFigure
+from topics.constituents import CrossSection
 from topics.dead_letter import DeadLetter
 from topics.execution import Intent, Report
 from topics.flows import Flow
-from topics.macro import Release
+from topics.macro import Release, Schedule
 from topics.market import Tick, Watermark
 from topics.message import Message
+from topics.offering import Offering
 from topics.portfolio import Portfolio
 from topics.rebalance import Rebalance
 from topics.regime import Regime, Transition
@@ -70,8 +73,15 @@ FEED_POSITIONS: Final = "alvh.feed.positions"
 
 _TOPICS: Final = (
     Topic(MARKET_TICKS, "market", (Tick, Watermark), "delete", 7 * DAY_MS, "Quotes, trades, closes.", blocks=True),
-    Topic(MACRO_RELEASES, "market", (Release,), "delete", 3650 * DAY_MS, "Macro figures as they are published."),
-    Topic(MARKET_FLOWS, "market", (Flow,), "delete", 365 * DAY_MS, "Published assets, leverage and depth."),
+    Topic(MACRO_RELEASES, "market", (Release, Schedule), "delete", 3650 * DAY_MS, "Macro figures, and when due."),
+    Topic(
+        MARKET_FLOWS,
+        "market",
+        (Flow, CrossSection, Offering, ChainFigure),
+        "delete",
+        365 * DAY_MS,
+        "Published assets and depth, cross-sections, offerings, on-chain figures.",
+    ),
     Topic(PORTFOLIO_SNAPSHOTS, "portfolio_id", (Portfolio,), "delete", 365 * DAY_MS, "What is hedged and held."),
     Topic(HEDGE_CALIBRATIONS, "name", (Calibration,), "compact", None, "Every table and threshold of the strategy."),
     Topic(HEDGE_REGIMES, "market", (Regime,), "delete", 30 * DAY_MS, "Regime updates for the hedge.", fan_out=True),

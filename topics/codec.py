@@ -8,9 +8,14 @@ from typing import Final, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
+from topics.chain import ChainFigure
+from topics.constituents import CrossSection
 from topics.dead_letter import MAX_LETTER, DeadLetter, Reason, Refused
+from topics.flows import Flow
+from topics.macro import Release, Schedule
 from topics.market import Tick, Watermark
 from topics.message import Message
+from topics.offering import Offering
 from topics.ticks import BlockError, TickColumns, decode_block, encode_block
 
 JSON: Final = b"application/json"
@@ -28,6 +33,9 @@ JSON_HEADERS: Final[Headers] = ((CONTENT_TYPE, JSON), (SCHEMA_VERSION, b"1"))
 ARROW_HEADERS: Final[Headers] = ((CONTENT_TYPE, ARROW), (SCHEMA_VERSION, b"1"))
 
 M = TypeVar("M", bound=Message)
+
+#: What ``market.flows`` carries.
+AnyFlow = Flow | CrossSection | Offering | ChainFigure
 
 
 def encode(message: Message) -> tuple[bytes, Headers]:
@@ -64,6 +72,31 @@ def decode_market(value: bytes | None, headers: Headers = ()) -> Tick | Watermar
     if b'"watermark_ts"' in value:
         return decode(Watermark, value, headers)
     return decode(Tick, value, headers)
+
+
+def decode_macro(value: bytes | None, headers: Headers = ()) -> Release | Schedule:
+    """What ``macro.releases`` carries: a release, or that one is due."""
+    if value is not None and b'"scheduled_ts"' in value:
+        return decode(Schedule, value, headers)
+    return decode(Release, value, headers)
+
+
+def flow_ts(flow: AnyFlow) -> int:
+    """When a figure of ``market.flows`` became public, ns."""
+    if isinstance(flow, ChainFigure):
+        return flow.block_ts
+    return flow.pricing_ts if isinstance(flow, Offering) else flow.event_ts
+
+
+def decode_flow(value: bytes | None, headers: Headers = ()) -> AnyFlow:
+    """What ``market.flows`` carries, told apart by the field that only one of them has."""
+    if value is not None and b'"block_ts"' in value:
+        return decode(ChainFigure, value, headers)
+    if value is not None and b'"pricing_ts"' in value:
+        return decode(Offering, value, headers)
+    if value is not None and b'"members"' in value:
+        return decode(CrossSection, value, headers)
+    return decode(Flow, value, headers)
 
 
 def refusal(columns: TickColumns, row: int) -> Refused | None:

@@ -9,15 +9,18 @@ from typing import Final
 from topics.alert import Alert
 from topics.approval import Approval
 from topics.calibration import Calibration
+from topics.chain import ChainFigure, Pool, Stablecoin
+from topics.constituents import CrossSection, Member
 from topics.dead_letter import Refused, dead_letter
 from topics.execution import Intent, Report
 from topics.flows import Flow
-from topics.macro import Release
+from topics.macro import Release, Schedule
 from topics.market import Tick, Watermark
 from topics.message import Digest, Layer, Message
+from topics.offering import Offering
 from topics.portfolio import Portfolio, Position
 from topics.rebalance import Rebalance, Trade, Window
-from topics.regime import AppliedRelease, Bar, CurvePoint, Regime, ScorePart, Transition
+from topics.regime import AppliedRelease, Bar, CurvePoint, Freeze, ModifierPart, Regime, ScorePart, Transition
 from topics.times import parse_ts
 
 _CLOSE: Final = parse_ts("2018-02-05T21:15:00Z")
@@ -42,8 +45,13 @@ def _regime() -> Regime:
         state="high",
         state_prev="low",
         raw="high",
-        score=74.25,
+        score=75.49,
         core_score=74.25,
+        modifier=1.24,
+        modifier_parts={
+            "bear_steepening": ModifierPart(value=1.0, weight=1.5, decay=1.0, points=1.5, age=0),
+            "gdp": ModifierPart(value=0.6, weight=-0.5, decay=0.866666666667, points=-0.26, age=1),
+        },
         score_parts={
             "vix": ScorePart(value=37.32, points=87.2, weight=0.5),
             "ratio": ScorePart(value=1.31, points=100.0, weight=0.277777777778),
@@ -72,6 +80,14 @@ def _regime() -> Regime:
                 consensus=0.2,
             ),
         ),
+        freezes=(
+            Freeze(
+                series_id="FOMC_MINUTES",
+                from_ts=parse_ts("2018-02-21T18:30:00Z"),
+                until_ts=parse_ts("2018-02-21T19:30:00Z"),
+            ),
+        ),
+        overdue=("GDP:2017-Q4",),
         calibration_digest=Calibration().digest(),
         inputs_digest=_id("2"),
     )
@@ -149,6 +165,40 @@ def _examples() -> Iterator[Message]:
         unit="percent",
         sa=True,
     )
+    yield Schedule(
+        series_id="CPI_CORE_MOM",
+        ref_period="2018-01",
+        scheduled_ts=parse_ts("2018-02-14T13:30:00Z"),
+        event_ts=parse_ts("2017-09-01T14:00:00Z"),
+        source="bls",
+    )
+    yield CrossSection(
+        universe="SPX",
+        session_date=_DAY,
+        session_prev=date(2018, 2, 2),
+        event_ts=parse_ts("2018-02-05T21:30:00Z"),
+        source="vendor",
+        members=(
+            Member(id="AAPL", ret=-0.025, mcap_prev=814_000.0),
+            Member(id="MSFT", ret=-0.0412, mcap_prev=707_000.0),
+        ),
+    )
+    yield Offering(
+        offering_id="0001193125-18-030000",
+        kind="ipo",
+        pricing_ts=parse_ts("2018-02-01T21:00:00Z"),
+        source="edgar",
+        raised_usd=250_000_000.0,
+    )
+    yield ChainFigure(
+        chain="ethereum",
+        block_number=5_038_000,
+        block_ts=parse_ts("2018-02-05T21:00:00Z"),
+        finalized=True,
+        source="node",
+        pool=Pool(pool="DAI/ETH", reserve_x=1250.0, reserve_y=950_000.0, usd_x=760.0),
+        stablecoin=Stablecoin(symbol="DAI", usd=0.998),
+    )
     yield Flow(
         symbol="UVXY", event_ts=_CLOSE, source="issuer", leverage=2.0, aum=512_000_000.0, nav_date=date(2018, 2, 2)
     )
@@ -161,6 +211,10 @@ def _examples() -> Iterator[Message]:
         beta=1.1,
         cash=4_500_000.0,
         margin_req=900_000.0,
+        receivable_vm=0.0,
+        margin_req_stress=2_100_000.0,
+        premium_due=150_000.0,
+        net_flow=0.0,
         positions=(Position(symbol="VX/2018-03-21", quantity=87.0, layer="L1"),),
     )
     yield Calibration()

@@ -15,7 +15,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Literal
 
-Kind = Literal["volatility_index", "index", "breadth", "etp", "share", "future", "option"]
+Kind = Literal["volatility_index", "index", "breadth", "etp", "share", "coin", "future", "option"]
 
 VOLATILITY_INDICES = frozenset(
     {"VIX", "VIX1D", "VIX9D", "VIX3M", "VIX6M", "VIX1Y", "VVIX", "SKEW", "VXN", "VXD", "OVX", "GVZ", "DSPX", "MOVE"}
@@ -24,8 +24,10 @@ INDICES = frozenset({"SPX", "SPXTR", "NDX", "RUT", "DJI"})
 BREADTH = frozenset({"ADVN", "DECN", "UNCN"})
 ETPS = frozenset({"VXX", "VXZ", "UVXY", "SVXY", "UVIX", "SVIX"})
 SHARES = frozenset({"SPY", "IVV", "VOO", "QQQ", "IWM", "XLRE", "GLD", "TLT"})
-FUTURES = frozenset({"VX", "VXM", "ES"})
-OPTION_ROOTS = frozenset({"VIX", "SPX", "SPXW", "SPY", "VXX", "ES"})
+#: Quoted in USD. Their options are settled and quoted in the coin itself, as on Deribit.
+COINS = frozenset({"BTC", "ETH"})
+FUTURES = frozenset({"VX", "VXM", "ES", *COINS})
+OPTION_ROOTS = frozenset({"VIX", "SPX", "SPXW", "SPY", "VXX", "ES", *COINS})
 
 #: Plausible values of a price, by kind or by symbol: (lowest, highest). Outside of it a tick is a dead letter.
 #: VIX has closed between 9.14 and 82.69 since 1990 and VVIX not under 59; recorded files hold prints like 2.58 and
@@ -38,6 +40,7 @@ PLAUSIBLE: dict[str, tuple[float, float]] = {
     "index": (10.0, 1_000_000.0),
     "breadth": (0.0, 20_000.0),
     "etp": (0.01, 1_000_000.0),
+    "coin": (0.01, 10_000_000.0),
     "share": (0.0001, 10_000_000.0),
     "VX": (5.0, 200.0),
     "VXM": (5.0, 200.0),
@@ -105,6 +108,8 @@ def _kind(root: str) -> Kind:
         return "breadth"
     if root in ETPS:
         return "etp"
+    if root in COINS:
+        return "coin"
     if root in FUTURES:
         raise ValueError(f"symbol {root!r}: a future carries its expiry, like {root}/2026-12-16")
     if root in SHARES:

@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import re
+from calendar import monthrange
+from datetime import date
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from topics.message import Market, Message, Name, Price, Timestamp
 
+_MONTHS_IN_QUARTER = 3
 _PERIOD = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?|-?Q[1-4])?", re.ASCII)
+
+
+#: No published figure, in the units of its publisher, is larger.
+_LARGEST = 1e15
+_FIGURES = ("actual", "consensus", "prior_as_first", "prior_revised", "y2_pre", "y2_post")
+
+
+def period(ref_period: str) -> tuple[date, date]:
+    """First and last day of a reference period. ValueError for what is none of YYYY, YYYY-MM, YYYY-MM-DD, YYYY-Qn."""
+    if not _PERIOD.fullmatch(ref_period):
+        raise ValueError(f"ref_period {ref_period!r} is none of YYYY, YYYY-MM, YYYY-MM-DD, YYYY-Qn")
+    year = int(ref_period[:4])
+    if len(ref_period) == len("2018-01-31"):
+        day = date.fromisoformat(ref_period)
+        return day, day
+    if len(ref_period) == len("2018"):
+        first, months = 1, 12
+    elif "Q" in ref_period:
+        first, months = _MONTHS_IN_QUARTER * int(ref_period[-1]) - 2, _MONTHS_IN_QUARTER
+    else:
+        first, months = int(ref_period[-2:]), 1
+    last = first + months - 1
+    return date(year, first, 1), date(year, last, monthrange(year, last)[1])
 
 
 class Release(Message):
@@ -33,6 +59,26 @@ class Release(Message):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not _PERIOD.fullmatch(self.ref_period):
-            raise ValueError(f"ref_period {self.ref_period!r} is none of YYYY, YYYY-MM, YYYY-MM-DD, YYYY-Qn")
+        period(self.ref_period)
+        for name in _FIGURES:
+            figure = getattr(self, name)
+            if figure is not None and abs(figure) > _LARGEST:
+                raise ValueError(f"{name} {figure:g} of {self.series_id} is outside the plausible range +-{_LARGEST:g}")
+        return self
+
+
+class Schedule(Message):
+    """That a release is expected, as its publisher's calendar says. A change is a new one for the same period."""
+
+    series_id: Name = Field(description="series that will be released: CPI_CORE_MOM, FOMC_MINUTES, ...")
+    ref_period: str = Field(description="what it will measure: 2018-01, 2018-Q1, 2018-01-31")
+    scheduled_ts: Timestamp = Field(description="when it is due, RFC 3339 UTC")
+    event_ts: Timestamp = Field(description="when this became known, RFC 3339 UTC; acts from then on, never before")
+    market: Market = Field(default="US", description="the topic's key")
+    source: Name = Field(default="unspecified", description="publisher of the calendar")
+    cancelled: bool = Field(default=False, description="true when the release was called off")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        period(self.ref_period)
         return self

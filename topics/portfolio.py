@@ -38,6 +38,14 @@ class Portfolio(Message):
     beta: Number | None = Field(default=None, ge=-5, le=5, description="CAPM beta to SPX; absent blocks adds")
     cash: Money | None = Field(default=None, description="free cash, USD")
     margin_req: Money | None = Field(default=None, ge=0, description="margin required now, USD")
+    receivable_vm: Money | None = Field(default=None, ge=0, description="variation margin to be received, USD")
+    margin_req_stress: Money | None = Field(
+        default=None, ge=0, description="initial and variation margin of the next five days under stress, USD"
+    )
+    premium_due: Money | None = Field(default=None, ge=0, description="premium due in the next five days, USD")
+    net_flow: Money | None = Field(
+        default=None, description="cash paid in (or out, negative) since the last session's close, USD; not a return"
+    )
     policy: Literal["steward", "promoter"] = Field(default="steward", description="posture: limits and pace")
     fills: Literal["reported", "assumed"] = Field(
         default="reported",

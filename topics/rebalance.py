@@ -55,7 +55,9 @@ class Rebalance(Message):
     event_ts: Timestamp = Field(description="event-time instant of the decision")
     effective_ts: Timestamp = Field(description="from when it may be acted on")
     session_date: Day = Field(description="session of the regime that decided")
-    trigger: Literal["close", "fast_path", "degraded", "snapshot"] = Field(description="what caused the evaluation")
+    trigger: Literal["close", "fast_path", "degraded", "freeze", "snapshot"] = Field(
+        description="what caused the evaluation; `freeze`: the window around a release opened or closed"
+    )
     state_prev: State = Field(description="state that the portfolio's last evaluation used")
     state: State = Field(description="state in force")
     score: Number | None = Field(default=None, description="score in force")
@@ -64,6 +66,11 @@ class Rebalance(Message):
     hedge_notional: Money | None = Field(
         default=None, ge=0, description="H, the budgeted hedge notional, USD; absent while beta is missing"
     )
+    beta: Number | None = Field(default=None, description="beta that sized H; absent when there is none")
+    beta_source: Literal["stated", "estimated"] | None = Field(
+        default=None, description="`estimated`: from the portfolio's own values at the close, half-life 63 sessions"
+    )
+    beta_ols: Number | None = Field(default=None, description="for comparison: least squares over 252 sessions")
     vectors: dict[str, Weights] = Field(
         description="weights of H after each pure step, in order: held, base, tilted, activated, capped, aim, target, "
         "whole (target in whole contracts, the residual in R); held and whole are absent when nothing can be sized"

@@ -52,6 +52,24 @@ class AppliedRelease(Record):
     consensus: Price | None = Field(default=None, description="median forecast, in the release's unit")
 
 
+class ModifierPart(Record):
+    """What one secondary signal adds to the score."""
+
+    value: Number = Field(description="the signal after its rule of direction, within +-3, before it decays")
+    weight: Number = Field(description="score points per unit of value")
+    decay: Number = Field(ge=0, le=1, description="what is left of it after its age, 1 when it is new")
+    points: Number = Field(ge=-10, le=10, description="value x weight x decay, scaled when a bound of a group acts")
+    age: int = Field(ge=0, description="sessions since it was taken up")
+
+
+class Freeze(Record):
+    """A window around a scheduled release in which adds that are not urgent wait."""
+
+    series_id: Name = Field(description="series of the release")
+    from_ts: Timestamp = Field(description="first moment of the window")
+    until_ts: Timestamp = Field(description="last moment of the window")
+
+
 class Regime(Message):
     """The volatility regime of one market at one instant, with everything that decided it."""
 
@@ -67,6 +85,9 @@ class Regime(Message):
     core_score: Number | None = Field(default=None, ge=0, le=100, description="weighted points; absent when held")
     modifier: Number = Field(default=0.0, ge=-10, le=10, description="secondary modifier, score points")
     score_parts: dict[str, ScorePart] = Field(description="part scores by feature; only features present")
+    modifier_parts: dict[str, ModifierPart] = Field(
+        default_factory=dict, description="secondary signals that act, by name; their points sum to the modifier"
+    )
     features: dict[str, Feature] = Field(description="every signal that has a value: name to value in its own unit")
     floors_hit: tuple[str, ...] = Field(description="floors whose condition holds, as `high:vix>=30`")
     cap: State | None = Field(default=None, description="state that a very low VIX caps the regime at")
@@ -78,6 +99,8 @@ class Regime(Message):
     bars: dict[str, Bar] = Field(default_factory=dict, description="session bars by index; at a close only")
     sources: dict[str, Name] = Field(description="source of each input used; `model` for modelled values")
     releases: tuple[AppliedRelease, ...] = Field(description="the newest release of each series that was applied")
+    freezes: tuple[Freeze, ...] = Field(default=(), description="windows of scheduled releases that are near, by time")
+    overdue: tuple[str, ...] = Field(default=(), description="scheduled releases that have not come, as `GDP:2018-Q1`")
     calibration_digest: Digest = Field(description="digest of the calibration document in force")
     inputs_digest: Digest = Field(description="digest of the inputs that decided")
     advisory: Literal[True] = Field(default=True, description="the software advises; it is no investment advice")

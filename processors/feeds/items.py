@@ -15,7 +15,7 @@ BEFORE_ALL: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """One message as the bytes of its topic: a release, a portfolio, or a row that could not be read.
+    """One message as the bytes of its topic: a release, a schedule, a flow, a portfolio, or a row that cannot be read.
 
     ``time`` is its place in the order of events, int ns: its own event time, or that of the latest row before it.
     """

@@ -1,20 +1,24 @@
-"""A recorded directory: ticks, releases and portfolios in files, read as one stream in the order of events.
+"""A recorded directory: ticks, releases, schedules, flows and portfolios, read as one stream in the order of events.
 
 =========================================  ===========================================================================
 ``ticks.csv``, ``.csv.gz``, ``.parquet``   ``event_ts`` (RFC 3339 with a zone), ``symbol`` and any field of a tick
 ``releases.csv``                           ``release_ts, series_id, ref_period, actual`` and any field of a release
+``schedules.csv``                          ``event_ts, series_id, ref_period, scheduled_ts`` and any field of a schedule
+``flows.jsonl``                            one figure of ``market.flows`` as JSON a line
 ``portfolios.jsonl``                       one portfolio snapshot as JSON a line
 =========================================  ===========================================================================
 
-Any of the three may be absent, not all. Nothing is sorted and nothing is dropped: a row that cannot be read goes on as
-the text that stood there, so that a processor refuses it with the reason. Files are merged by event time, each taken
-at the running maximum of its own; at equal times a release comes before a portfolio and that before a tick.
+Any of these files may be absent, not all. Nothing is sorted and nothing is dropped: a row that cannot be read goes on
+as the text that stood there, so that a processor refuses it with the reason. Files are merged by event time, each taken
+at the running maximum of its own. What comes at one time is told in the order in which it can matter: releases,
+schedules, flows, ticks, and then portfolios, which are hedged by the regime of that instant.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import heapq
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,21 +26,33 @@ import numpy as np
 
 from processors.errors import UserError
 from processors.feeds.csv_ticks import CsvTicks
-from processors.feeds.documents import Portfolios, Releases
+from processors.feeds.documents import CsvDocuments, JsonDocuments, flows, portfolios, releases, schedules
 from processors.feeds.items import Item, Piece, Single, tight
 from processors.feeds.parquet_ticks import ParquetTicks
 from processors.feeds.tick_rows import Pieces
+from topics.catalog import PORTFOLIO_SNAPSHOTS
 from topics.ticks import MAX_ROWS, TickColumns
 
 TICKS_FILES: Final = ("ticks.csv", "ticks.csv.gz", "ticks.parquet")
 RELEASES_FILE: Final = "releases.csv"
+SCHEDULES_FILE: Final = "schedules.csv"
+FLOWS_FILE: Final = "flows.jsonl"
 PORTFOLIOS_FILE: Final = "portfolios.jsonl"
 
 #: Ticks in one block, unless asked for otherwise.
 BLOCK_ROWS: Final = 4096
 
 _SAMPLE: Final = 64 * 1024
-_NEVER: Final = np.iinfo(np.int64).max
+
+#: The small files in the order in which they come at equal times.
+_DOCUMENTS: Final[dict[str, Callable[[Path], CsvDocuments | JsonDocuments]]] = {
+    RELEASES_FILE: releases,
+    SCHEDULES_FILE: schedules,
+    FLOWS_FILE: flows,
+    PORTFOLIOS_FILE: portfolios,
+}
+#: The same in the order of the digest, which stays as it is: a recording keeps its identity.
+_DIGESTED: Final = (RELEASES_FILE, PORTFOLIOS_FILE, SCHEDULES_FILE, FLOWS_FILE)
 
 
 class Recording:
@@ -57,10 +73,10 @@ class Recording:
         self.ticks: CsvTicks | ParquetTicks | None = None
         if ticks:
             self.ticks = ParquetTicks(ticks[0]) if ticks[0].suffix == ".parquet" else CsvTicks(ticks[0])
-        releases, portfolios = directory / RELEASES_FILE, directory / PORTFOLIOS_FILE
-        self.releases = Releases(releases) if releases.exists() else None
-        self.portfolios = Portfolios(portfolios) if portfolios.exists() else None
-        self.files = tuple(part.file for part in (self.ticks, self.releases, self.portfolios) if part is not None)
+        self.documents = {
+            name: read(directory / name) for name, read in _DOCUMENTS.items() if (directory / name).exists()
+        }
+        self.files = tuple(directory / name for name in (*TICKS_FILES, *_DIGESTED) if (directory / name).exists())
         if not self.files:
             raise UserError(f"{directory}: holds no recorded file; allowed are {_allowed()}.")
 
@@ -85,8 +101,8 @@ class Recording:
     def items(self, block_size: int = BLOCK_ROWS) -> Iterator[Item]:
         """Everything in the order of events.
 
-        Neighbouring ticks of one market come as columns of at most ``block_size`` rows, and never span a release or a
-        portfolio. Which rows come and in which order does not depend on ``block_size``, which must be 1 to 65536.
+        Neighbouring ticks of one market come as columns of at most ``block_size`` rows, and never span a message of
+        another file. Which rows come and in which order does not depend on ``block_size``, which must be 1 to 65536.
         """
         if not 1 <= block_size <= MAX_ROWS:
             raise UserError(f"a block size of {block_size} is not possible; allowed are 1 to {MAX_ROWS} rows.")
@@ -101,31 +117,21 @@ class Recording:
                 yield tight(item.take(start, min(start + block_size, len(item))))
 
     def _merged(self) -> Iterator[Item]:
-        releases = self.releases.singles() if self.releases else iter(())
-        portfolios = self.portfolios.singles() if self.portfolios else iter(())
-        release, portfolio = next(releases, None), next(portfolios, None)
+        singles = heapq.merge(*(part.singles() for part in self.documents.values()), key=lambda single: single.time)
+        single = next(singles, None)
         for piece in self._pieces():
             at = 0
             while at < len(piece):
-                due = min(_NEVER if single is None else single.time for single in (release, portfolio))
-                stop = int(np.searchsorted(piece.keys, due, side="left"))
+                stop = len(piece) if single is None else _before(piece, single)
                 if stop > at:
                     yield piece.take(at, stop).item
                     at = stop
-                elif release is not None and release.time == due:
-                    yield release
-                    release = next(releases, None)
-                elif portfolio is not None:
-                    yield portfolio
-                    portfolio = next(portfolios, None)
-        while release is not None or portfolio is not None:
-            if portfolio is None or (release is not None and release.time <= portfolio.time):
-                if release is not None:
-                    yield release
-                release = next(releases, None)
-            else:
-                yield portfolio
-                portfolio = next(portfolios, None)
+                elif single is not None:
+                    yield single
+                    single = next(singles, None)
+        if single is not None:
+            yield single
+        yield from singles
 
     def _pieces(self) -> Iterator[Piece]:
         if self.ticks is None:
@@ -133,6 +139,12 @@ class Recording:
         pieces = Pieces()
         for part in self.ticks.parts():
             yield from pieces.of(part)
+
+
+def _before(piece: Piece, single: Single) -> int:
+    """Rows of a piece that come before a message: earlier ones, and for a portfolio those of the same time."""
+    last = single.topic == PORTFOLIO_SNAPSHOTS
+    return int(np.searchsorted(piece.keys, single.time, side="right" if last else "left"))
 
 
 def last_times(item: Item, last: dict[str, int]) -> None:
@@ -145,4 +157,4 @@ def last_times(item: Item, last: dict[str, int]) -> None:
 
 
 def _allowed() -> str:
-    return f"one of {', '.join(TICKS_FILES)}, and {RELEASES_FILE} and {PORTFOLIOS_FILE}"
+    return f"one of {', '.join(TICKS_FILES)}, and {', '.join(_DOCUMENTS)}"

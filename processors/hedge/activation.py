@@ -1,9 +1,12 @@
-"""Layer 3 is fully weighted only while a trigger is on: a portfolio that moves more than the market."""
+"""Layer 3 is fully weighted only while a trigger is on: a portfolio that moves more than the market, or dividends."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from processors.hedge.weights import Vector, sleeves, vector
 from topics.calibration import HedgeRules
+from topics.message import Feature
 
 
 def beta_trigger(rules: HedgeRules, beta: float | None, was_on: bool) -> bool:
@@ -13,6 +16,14 @@ def beta_trigger(rules: HedgeRules, beta: float | None, was_on: bool) -> bool:
     if beta > rules.l3_beta_on:
         return True
     return was_on and beta >= rules.l3_beta_off
+
+
+def divergence_trigger(signals: Mapping[str, Feature]) -> bool:
+    """On while valuations by dividends diverge sharply from the yield that reinvested dividends have realised.
+
+    The signal has its own hysteresis; where it is missing there is no divergence to act on.
+    """
+    return signals.get("ddm_drip_sharp") is True
 
 
 def activate(rules: HedgeRules, weights: Vector, on: bool) -> Vector:

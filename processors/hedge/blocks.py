@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from processors.hedge.book import Book, Contract
+from processors.hedge.liquidity import portfolio_quick_ratio
 from topics.calibration import HedgeRules
 from topics.portfolio import Portfolio
 from topics.regime import Regime
@@ -16,9 +17,11 @@ _BLIND = frozenset({"vix:missing", "vix:stale"})
 
 
 def blocked(
-    rules: HedgeRules, regime: Regime, portfolio: Portfolio, book: Book, opening: Contract | None
+    rules: HedgeRules, regime: Regime, portfolio: Portfolio, book: Book, opening: Contract | None, urgent: bool
 ) -> tuple[str, ...]:
     """Reasons that block adds, sorted; reductions stay possible under every one of them.
+
+    ``urgent``: the state has just become `high`; no window around a release holds that up.
 
     ====================================  ==========================================================================
     ``regime:held``                       the state is held because VIX is missing or stale
@@ -29,13 +32,15 @@ def blocked(
     ``curve:missing``                     there is no VX curve
     ``curve:no_contract_15_62``           no VX contract in Layer 1's window (days to expiry)
     ``price:SYMBOL``                      a holding has no price of its own
+    ``freeze:SERIES``                     within the window around that scheduled release
+    ``liquidity:quick_ratio``             less than ``quick_ratio_min`` is liquid of what falls due
     ====================================  ==========================================================================
     """
-    return tuple(sorted(_reasons(rules, regime, portfolio, book, opening)))
+    return tuple(sorted(_reasons(rules, regime, portfolio, book, opening, urgent)))
 
 
 def _reasons(
-    rules: HedgeRules, regime: Regime, portfolio: Portfolio, book: Book, opening: Contract | None
+    rules: HedgeRules, regime: Regime, portfolio: Portfolio, book: Book, opening: Contract | None, urgent: bool
 ) -> Iterator[str]:
     if regime.held or _BLIND.intersection(regime.degraded):
         yield "regime:held"
@@ -54,3 +59,13 @@ def _reasons(
         window = rules.windows["L1"]
         yield f"curve:no_contract_{window.dte_min}_{'up' if window.dte_max is None else window.dte_max}"
     yield from (f"price:{symbol}" for symbol in book.unpriced)
+    if not urgent:
+        yield from (f"freeze:{series}" for series in frozen(regime, max(regime.event_ts, portfolio.as_of)))
+    ratio = portfolio_quick_ratio(regime, portfolio)
+    if ratio is not None and ratio.value is not None and ratio.value < rules.quick_ratio_min:
+        yield "liquidity:quick_ratio"
+
+
+def frozen(regime: Regime, ts: int) -> frozenset[str]:
+    """Series of the scheduled releases whose window is open at ``ts``, ns."""
+    return frozenset(freeze.series_id for freeze in regime.freezes if freeze.from_ts <= ts <= freeze.until_ts)

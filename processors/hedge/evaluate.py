@@ -14,13 +14,16 @@ from processors.hedge.memory import Memory
 from processors.hedge.plan import Plan, plan
 from processors.hedge.view import MarketView
 from processors.hedge.weights import EPSILON, SLEEVES
+from processors.signals.beta import BetaValue
 from topics.calibration import HedgeRules, Sleeve
 from topics.instrument import parse_symbol
-from topics.message import Digest, Layer, digest
+from topics.message import Digest, Layer, digest, tidy
 from topics.portfolio import Portfolio, Position
 from topics.rebalance import Rebalance, Trade, Window
 
-Trigger = Literal["close", "fast_path", "degraded", "snapshot"]
+Trigger = Literal["close", "fast_path", "degraded", "freeze", "snapshot"]
+#: The largest beta that a portfolio may state, either way; an estimate beyond it counts as this.
+BETA_MAX = 5.0
 #: Layers without legs of their own: the weight published for them is what they hold from then on.
 _PAPER: tuple[Sleeve, ...] = ("L2", "L3", "TT")
 #: Decimals of a weight that make new advice: a tenth of a percentage point of H. A partial adjustment halves the gap
@@ -35,12 +38,18 @@ def evaluate(
     portfolio: Portfolio,
     memory: Memory,
     trigger: Trigger,
+    estimate: BetaValue | None = None,
 ) -> tuple[Memory, Rebalance | None]:
     """The memory after this evaluation, and the rebalance to publish; None when its advice stands already.
 
     Advice is new when its contents differ from those last published, or when there are legs to trade that differ from
     those of the last evaluation: a fill that was undone must be advised again although the target never changed.
+
+    ``estimate``: beta of the portfolio's own returns, for a portfolio that does not state one.
     """
+    stated = portfolio.beta is not None
+    if not stated and estimate is not None:
+        portfolio = portfolio.model_copy(update={"beta": tidy(min(max(estimate.ew, -BETA_MAX), BETA_MAX))})
     found = plan(rules, market, portfolio, memory)
     content, legs = digest(_content(rules, market, portfolio, found)), digest([_leg(leg) for leg in found.legs])
     after = memory.model_copy(
@@ -57,6 +66,14 @@ def evaluate(
     if content == memory.content and (not found.legs or legs == memory.legs):
         return after, None
     event = _event(rules, calibration_digest, market, portfolio, memory, found, trigger)
+    source: Literal["stated", "estimated"] = "stated" if stated else "estimated"
+    event = event.model_copy(
+        update={
+            "beta": portfolio.beta,
+            "beta_source": None if portfolio.beta is None else source,
+            "beta_ols": None if estimate is None or estimate.ols is None else tidy(estimate.ols),
+        }
+    )
     after = after.model_copy(update={"content": content, "targets": dict(found.target)})
     if found.h is not None:
         after = after.model_copy(update={"weights": {sleeve: found.target[sleeve] for sleeve in _PAPER}})

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from processors.hedge.activation import activate, beta_trigger
+from processors.hedge.activation import activate, beta_trigger, divergence_trigger
 from processors.hedge.band import Step, step
 from processors.hedge.blocks import blocked
 from processors.hedge.book import Book, Contract, Holding, list_contracts, read_book
 from processors.hedge.caps import cap, cap_adds, reserve_floor
 from processors.hedge.contracts import adds_to, choose, size, trades, worth
+from processors.hedge.liquidity import portfolio_quick_ratio
 from processors.hedge.memory import Memory
 from processors.hedge.sizing import exposure, hedge_notional, limit_exposure
 from processors.hedge.tilt import tilt
@@ -78,12 +79,14 @@ class _Planner:
         positions = portfolio.positions if memory.positions is None else memory.positions
         self.book: Book = read_book(positions, regime.curve, self.session_date)
         self.opening: Contract | None = choose(list_contracts(regime.curve), rules.windows["L1"], self.session_date)
-        self.blocked = blocked(rules, regime, portfolio, self.book, self.opening)
         self.h = hedge_notional(rules, portfolio.beta, portfolio.mv)
         self.l3_on = beta_trigger(rules, portfolio.beta, memory.l3_on)
         self.entered_high: date | None = None
         if self.state == "high":
             self.entered_high = memory.entered_high if memory.state == "high" else self.session_date
+        urgent = self.state == "high" and self.entered_high == self.session_date
+        self.blocked = blocked(rules, regime, portfolio, self.book, self.opening, urgent)
+        self.quick_ratio = portfolio_quick_ratio(regime, portfolio)
         self.vectors = self._aims(market)
 
     def plan(self) -> Plan:
@@ -96,7 +99,7 @@ class _Planner:
         rules, state = self.rules, self.state
         table = base(rules, state)
         tilted = tilt(rules, state, table, market.signals)
-        activated = activate(rules, tilted, self.l3_on)
+        activated = activate(rules, tilted, self.l3_on or divergence_trigger(market.signals))
         capped = cap(rules, self.posture, state, activated)
         aim = limit_exposure(rules, capped)
         return {"base": table, "tilted": tilted, "activated": activated, "capped": capped, "aim": aim}
@@ -267,6 +270,8 @@ class _Planner:
             "exposure": exposure(rules, whole),
             "exposure_max": rules.exposure_max,
         }
+        if self.quick_ratio is not None and self.quick_ratio.value is not None:
+            limits |= {"quick_ratio": self.quick_ratio.value, "quick_ratio_min": rules.quick_ratio_min}
         if total >= rules.deployed_from - EPSILON:
             limits |= {"share": largest / total, "share_max": rules.deployed_share_max}
         return {name: tidy(value) for name, value in limits.items()}

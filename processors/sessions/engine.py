@@ -25,30 +25,38 @@ from numpy.typing import NDArray
 from processors.regime.fast_path import FastPath
 from processors.regime.floors import floor_level, floors_hit
 from processors.regime.machine import Decision, Memory, decide_close, decide_mark
-from processors.sessions.arrivals import Sequences, running_max
-from processors.sessions.board import Board
+from processors.regime.modifier import modifier
+from processors.sessions.depths import Depths
 from processors.sessions.evidence import Instant, regime_event, regime_inputs, transition_event
-from processors.sessions.releases import Releases
-from processors.sessions.session import CORE, ESSENTIAL, FUTURE_ROOT, Close, Session, followed, span
+from processors.sessions.prices import Batch, Prices
+from processors.sessions.releases import Releases, Taken
+from processors.sessions.schedule import Schedules
+from processors.sessions.session import CORE, ESSENTIAL, FUTURE_ROOT, Close, Session, span
 from processors.signals.calendar import SessionCalendar
 from processors.signals.curve import VxCurve
+from processors.signals.equity import EQUITY_SYMBOLS
 from processors.signals.inputs import SessionInputs
 from processors.signals.panel import Panel
+from processors.signals.secondary import Secondary, SecondaryPanel
 from processors.signals.signals import Signals
 from topics.calibration import Calibration
-from topics.codec import refusal
+from topics.codec import AnyFlow, flow_ts, refusal
+from topics.constituents import CrossSection
 from topics.dead_letter import Refused
-from topics.instrument import parse_symbol
-from topics.macro import Release
+from topics.flows import Flow
+from topics.instrument import future_symbol, parse_symbol
+from topics.macro import Release, Schedule
 from topics.market import Watermark
-from topics.message import STATES, State
+from topics.message import STATES, Feature, State
 from topics.regime import Regime, Transition
-from topics.ticks import MISSING, TickColumns
+from topics.ticks import TickColumns
 from topics.times import MINUTE, SECOND, format_ts
 
 Ints = NDArray[np.int64]
 _FOREVER: Final = int(np.iinfo(np.int64).max)
-_VERSION: Final = 1
+_VERSION: Final = 2
+#: A cross-section that comes later than this is of no use.
+_CROSS_SECTION_DAYS: Final = 7
 #: Order of instants at the same time.
 _CLOSES, _MARK, _COMMIT = 0, 1, 2
 
@@ -78,37 +86,6 @@ class Emission:
     message: Regime | Transition | Refused
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Ticks on their way in.
-
-    Attributes:
-        usable: rows that are not refused.
-        time: the stream's time at each row, ns, never falling.
-        followed, officials, ordinary: rows, rising, that are usable and of an instrument that is followed; of these the
-            official closes; and of all usable ones those that are no official close.
-    """
-
-    columns: TickColumns
-    usable: NDArray[np.bool_]
-    time: Ints
-    followed: NDArray[np.intp]
-    officials: NDArray[np.intp]
-    ordinary: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, columns: TickColumns, usable: NDArray[np.bool_], time: Ints) -> _Batch:
-        mine = usable & np.array([followed(symbol) for symbol in columns.symbols], dtype=np.bool_)[columns.symbol]
-        return cls(
-            columns,
-            usable,
-            time,
-            np.flatnonzero(mine),
-            np.flatnonzero(mine & columns.official),
-            np.flatnonzero(usable & ~columns.official),
-        )
-
-
 class Engine:
     """State of one market and the pure steps over it."""
 
@@ -120,14 +97,17 @@ class Engine:
         self._span = span(calendar)
         self._pace = pace
         self.time = 0
-        self.board = Board()
+        self.counts: Counter[str] = Counter()
+        self.prices = Prices(calendar, self.counts)
         self.panel = Panel()
         self.memory = Memory()
-        self.releases = Releases()
-        self.counts: Counter[str] = Counter()
+        self.releases = Releases(self._rules.signals)
+        self.schedules = Schedules(self._rules.signals)
+        self.secondary = SecondaryPanel(self._rules.signals)
+        self.depths = Depths()
         self.newest: Regime | None = None
         self.panel_changed = True
-        self._sequences = Sequences()
+        self.secondary_changed = True
         self._fast = FastPath(self._rules.fast_path_seconds)
         self._session: Session | None = None
         self._expected: frozenset[str] = frozenset()
@@ -157,7 +137,7 @@ class Engine:
         row, n = int(np.argmax(usable)), len(columns)
         if self._session is None:
             self._session = self._first_session(columns, row, int(time[row]))
-        batch = _Batch.of(columns, usable, time)
+        batch = Batch.of(columns, usable, time)
         while row < n:
             instant, kind = self._next_instant()
             if time[row] > instant:
@@ -165,9 +145,12 @@ class Engine:
                 continue
             stop = self._segment_end(batch, row, instant)
             now = int(time[stop - 1])
-            ticked = self._apply(batch, row, stop, now)
+            applied = self.prices.apply(batch, slice(row, stop), self._session, self.time, now)
+            for at, refused in applied.refused:
+                self._refuse(at, refused)
+            self._expected |= applied.missed  # their feeds do send official closes, only later than was waited for
             self.time = now
-            if ticked and self._mark is None:
+            if applied.ticked and self._mark is None:
                 self._mark = self._mark_after(now)
             row = stop
         return self._sorted()
@@ -175,12 +158,59 @@ class Engine:
     def release(self, release: Release) -> list[Emission]:
         """Take up a release. Instants before its publication fire first, without it."""
         self._out = []
-        outside = self._outside(release.release_ts)
-        if outside is not None:
+        refused = self._outside(release.release_ts)
+        if refused is None:
+            self._advance(release.release_ts)
+            try:
+                taken = self.releases.look(release, self.time)
+                if taken is not None:
+                    self.secondary.release(taken.release, taken.first)
+                    self.secondary_changed = True
+                    self.releases.take(release, self.time)
+            except Refused as error:
+                refused = error
+            except ValueError as error:  # a statistic that cannot take the figure says why, and is unchanged
+                refused = Refused("invalid", f"{release.series_id}: {error}")
+            else:
+                self.counts[f"releases:{_outcome(taken)}"] += 1
+                self.schedules.released(release)
+        if refused is not None:
             self.counts["releases:refused"] += 1
-            return [Emission(0, outside)]
-        self._advance(release.release_ts)
-        self.counts["releases:used" if self.releases.apply(release, self.time) else "releases:superseded"] += 1
+            self._out.append(Emission(0, refused))
+        return self._sorted()
+
+    def schedule(self, schedule: Schedule) -> list[Emission]:
+        """Take up that a release is due. Instants before this became known fire first, without it."""
+        self._out = []
+        refused = self._outside(schedule.event_ts)
+        if refused is not None:
+            self.counts["schedules:refused"] += 1
+            return [Emission(0, refused)]
+        self._advance(schedule.event_ts)
+        self.counts["schedules:used" if self.schedules.apply(schedule) else "schedules:superseded"] += 1
+        return self._sorted()
+
+    def flow(self, flow: AnyFlow) -> list[Emission]:
+        """Take up a figure of ``market.flows``. Instants before it became public fire first, without it."""
+        self._out = []
+        ts = flow_ts(flow)
+        refused = self._outside(ts)
+        if refused is not None:
+            self.counts["flows:refused"] += 1
+            return [Emission(0, refused)]
+        self._advance(ts)
+        outcome: str
+        if isinstance(flow, Flow):
+            outcome = self.depths.apply(flow)
+        else:
+            try:
+                outcome = self.secondary.flow(flow, self._session_before(flow, ts))
+            except ValueError as error:  # a statistic that cannot take the figure says why, and is unchanged
+                self.counts["flows:refused"] += 1
+                self._out.append(Emission(0, Refused("invalid", str(error))))
+                return self._sorted()
+            self.secondary_changed = True
+        self.counts[f"flows:{outcome}"] += 1
         return self._sorted()
 
     def watermark(self, watermark: Watermark) -> list[Emission]:
@@ -191,6 +221,15 @@ class Engine:
             return [Emission(0, outside)]
         self._advance(watermark.watermark_ts)
         return self._sorted()
+
+    def _session_before(self, flow: AnyFlow, ts: int) -> date | None:
+        """The session before that of a cross-section published at ``ts``, ns; None when it is of no recent session."""
+        if not isinstance(flow, CrossSection):
+            return None
+        age = (self._calendar.local_date(ts) - flow.session_date).days
+        if not 0 <= age <= _CROSS_SECTION_DAYS or not self._calendar.is_session(flow.session_date):
+            return None
+        return self._calendar.previous_session(flow.session_date)
 
     def _advance(self, ts: int) -> None:
         while self._session is not None:
@@ -227,7 +266,7 @@ class Engine:
         session.reached = now  # it may come later than a session is waited for that nothing is known of
         return session
 
-    def _segment_end(self, batch: _Batch, row: int, at: int) -> int:
+    def _segment_end(self, batch: Batch, row: int, at: int) -> int:
         """Rows from ``row`` that can be applied before any instant can fire, when the next one is ``at``, ns."""
         time = batch.time
         stop = int(np.searchsorted(time, at, side="right"))
@@ -244,98 +283,6 @@ class Engine:
 
     def _mark_after(self, ts: int) -> int:
         return -(-ts // self._pace.evaluation) * self._pace.evaluation
-
-    def _apply(self, batch: _Batch, start: int, stop: int, now: int) -> bool:
-        """Take up usable rows, none of which lets an instant fire, at stream time ``now``, ns.
-
-        Returns whether one of them was a tick that asks for a mark. Official closes alone make none.
-        """
-        columns = batch.columns
-        first, last = np.searchsorted(batch.followed, (start, stop))
-        rows = batch.followed[first:last]
-        ordinary = slice(*np.searchsorted(batch.ordinary, (start, stop)))
-        others = int(np.count_nonzero(batch.usable[start:stop])) - len(rows)
-        self.counts["ticks:unfollowed"] += others
-        if not len(rows):
-            return len(batch.ordinary[ordinary]) > 0
-        repeated = self._repeated(columns, rows, columns.event_ts[rows])
-        ticked = len(batch.ordinary[ordinary]) > int(np.count_nonzero(repeated & ~columns.official[rows]))
-        refused = self._officials(columns, rows, repeated, now)
-        self.counts["ticks:duplicate"] += int(np.count_nonzero(repeated & ~refused))
-        rows = rows[~repeated & ~refused]
-        if not len(rows):
-            return ticked
-        ts = columns.event_ts[rows]
-        symbol = self.board.codes(columns.symbols, columns.symbol[rows])[columns.symbol[rows]]
-        source = self.board.source_codes(columns.sources, columns.source[rows])[columns.source[rows]]
-        self._bars(columns, rows, symbol)
-        if ts[0] < self.time or (ts[1:] < ts[:-1]).any():
-            fresh = ts >= running_max(symbol, ts, self.board.ts)
-            self.counts["ticks:out_of_order"] += int(np.count_nonzero(~fresh))
-            rows, symbol, source = rows[fresh], symbol[fresh], source[fresh]
-        self.counts["ticks:used"] += len(rows)
-        self.board.apply(columns, rows, symbol, source)
-        return ticked
-
-    def _repeated(self, columns: TickColumns, rows: NDArray[np.intp], ts: Ints) -> NDArray[np.bool_]:
-        """Rows that their source has sent before."""
-        seq = columns.seq[rows]
-        if (seq == MISSING).all():
-            return np.zeros(len(rows), dtype=np.bool_)
-        pair = columns.symbol[rows].astype(np.int64) * len(columns.sources) + columns.source[rows]
-        there, pair = np.unique(pair, return_inverse=True)
-        pairs = [(columns.symbols[p // len(columns.sources)], columns.sources[p % len(columns.sources)]) for p in there]
-        return self._sequences.duplicates(pairs, pair, seq, ts)
-
-    def _bars(self, columns: TickColumns, rows: NDArray[np.intp], symbol: Ints) -> None:
-        session = self._session
-        assert session is not None
-        last, official = columns.values["last"], columns.official
-        for name in CORE.values():
-            code = self.board.code(name)
-            if code is None:
-                continue
-            there = rows[(symbol == code) & ~official[rows] & ~np.isnan(last[rows])]
-            session.priced(name, last[there], columns.event_ts[there])
-
-    def _officials(
-        self, columns: TickColumns, rows: NDArray[np.intp], repeated: NDArray[np.bool_], now: int
-    ) -> NDArray[np.bool_]:
-        """Take the official closes among the rows; returns which rows were refused."""
-        session = self._session
-        assert session is not None
-        refused = np.zeros(len(rows), dtype=np.bool_)
-        for i in np.flatnonzero(columns.official[rows]).tolist():
-            row = rows[i]
-            symbol, ts = columns.symbols[columns.symbol[row]], int(columns.event_ts[row])
-            reason = self._unfit(session, symbol, ts)
-            if reason is not None:
-                self._refuse(int(row), reason)
-                refused[i] = True
-                if symbol in ESSENTIAL and self._missed(session, ts):
-                    self._expected |= {symbol}  # its feed does send it, only later than was waited for
-                continue
-            names = ("settle", "last") if parse_symbol(symbol).kind == "future" else ("last", "settle")
-            values = [float(columns.values[name][row]) for name in names]
-            value = next(v for v in values if v == v)
-            close = Close(value, ts, columns.sources[columns.source[row]])
-            session.official(symbol, close, bool(repeated[i]), now)
-        return refused
-
-    def _unfit(self, session: Session, symbol: str, ts: int) -> Refused | None:
-        """Why an official close cannot be taken, or None."""
-        day = self._calendar.local_date(ts)
-        if not self._calendar.is_session(day):
-            return Refused("not_a_session", f"official close of {symbol} on {day}, which is no session of the exchange")
-        if day < session.day:
-            return Refused("session_committed", f"official close of {symbol} for {day}, which is already committed")
-        if day > session.day or ts < session.open_ts:
-            return Refused("invalid", f"official close of {symbol} at {format_ts(ts)}, before its session has opened")
-        return None
-
-    def _missed(self, session: Session, ts: int) -> bool:
-        """Whether an official close at ``ts`` is one of the session that was committed last."""
-        return self._calendar.local_date(ts) == self._calendar.previous_session(session.day)
 
     # Instants
 
@@ -376,8 +323,8 @@ class Engine:
 
     def _stand_ins(self, session: Session, ts: int) -> None:
         """Keep the last prices within the session of the instruments that close at ``ts``."""
-        for symbol in self.board.symbols:
-            quote = self.board.quote(symbol) if session.closing_ts(symbol) == ts else None
+        for symbol in self.prices.board.symbols:
+            quote = self.prices.board.quote(symbol) if session.closing_ts(symbol) == ts else None
             if quote is not None and quote.ts >= session.open_ts:
                 session.stand_ins[symbol] = Close(quote.price, quote.ts, quote.source)
 
@@ -391,6 +338,11 @@ class Engine:
             self.panel.update(SessionInputs(session_date=session.day, curve=curve if curve else None, **present))
             self.panel_changed = True
         signals = self.panel.signals
+        surface = self.prices.strips.surface(ts, self.secondary.rate_free(ts))
+        secondary = self.secondary.commit(
+            session.day, ts, _values(session, EQUITY_SYMBOLS), signals, surface, self._order_flow(ts, curve)
+        )
+        self.secondary_changed = True
         stand_ins = tuple(
             sorted(
                 symbol
@@ -419,14 +371,19 @@ class Engine:
             session.closed_bars(),
             sources,
             self.releases.newest,
+            self._features(ts, secondary, curve),
+            modifier(self._rules.modifier, secondary.acting),
+            self.schedules.freezes(ts),
+            self.schedules.overdue(ts),
         )
-        self._emit(at, decide_close(self._rules, self.memory, regime_inputs(signals)), row)
+        self._emit(at, decide_close(self._rules, self.memory, regime_inputs(signals), at.modifier.value), row)
+        self.secondary.next_session()
+        self.schedules.forget(ts)
         following = self._calendar.next_session(session.day)
         if session.officials:
             # A contract has no settlement on the day it expires, so nobody waits for one.
             self._expected = frozenset(s for s in session.officials if _alive(s, following))
-        self.board.forget(session.day)
-        self._sequences.forget(ts - self._pace.late)
+        self.prices.forget(session.day, ts - self._pace.late)
         # A floor must hold anew: what it was measured against has changed.
         self._fast.reset()
         self._committed_at = ts
@@ -444,7 +401,7 @@ class Engine:
         """A mark: the regime as it would be now. The state may go up by the fast path; nothing else is committed."""
         oldest = ts - self._rules.max_age_seconds * SECOND
         oldest_within = ts - self._rules.max_age_session_seconds * SECOND
-        quotes = {name: self.board.quote(symbol) for name, symbol in CORE.items()}
+        quotes = {name: self.prices.board.quote(symbol) for name, symbol in CORE.items()}
         usable = {
             name: quote
             for name, quote in quotes.items()
@@ -452,8 +409,8 @@ class Engine:
         }
         contracts = {
             expiry: quote
-            for expiry, symbol in self.board.futures(FUTURE_ROOT)
-            if (quote := self.board.quote(symbol)) is not None and quote.ts >= oldest
+            for expiry, symbol in self.prices.board.futures(FUTURE_ROOT)
+            if (quote := self.prices.board.quote(symbol)) is not None and quote.ts >= oldest
         }
         futures = {expiry: quote.price for expiry, quote in contracts.items()}
         curve = VxCurve.from_settles(session.day, futures)
@@ -479,6 +436,8 @@ class Engine:
         sources = {name: quote.source for name, quote in usable.items()}
         if curve:
             sources["vx"] = contracts[curve.expiries[0]].source
+        surface = self.prices.strips.surface(ts, self.secondary.rate_free(ts))
+        secondary = self.secondary.read(ts, signals, surface)
         at = Instant(
             self.market,
             "mark",
@@ -489,8 +448,12 @@ class Engine:
             _degraded(faults, signals, None if curve else "missing", ()),
             sources=sources,
             releases=self.releases.newest,
+            secondary=self._features(ts, secondary, curve),
+            modifier=modifier(self._rules.modifier, secondary.acting),
+            freezes=self.schedules.freezes(ts),
+            overdue=self.schedules.overdue(ts),
         )
-        self._emit(at, decide_mark(self._rules, self.memory, inputs, 0.0, confirmed), row)
+        self._emit(at, decide_mark(self._rules, self.memory, inputs, at.modifier.value, confirmed), row)
 
     def _provisional(self, inputs: SessionInputs, quoted: set[str], curve_quoted: bool) -> Signals:
         """Signals as if the session ended now.
@@ -508,6 +471,16 @@ class Engine:
         if inputs.curve is not None and not curve_quoted:
             kept |= {name: getattr(committed, name) for name in _OF_CURVE}
         return _replaced(signals, kept) if kept else signals
+
+    def _order_flow(self, ts: int, curve: VxCurve) -> float | None:
+        """Order-flow imbalance of the front contract over the last finished minute, contracts."""
+        found = self.prices.books.flow(future_symbol(FUTURE_ROOT, curve.expiries[0]), ts) if curve else None
+        return None if found is None else found.ofi
+
+    def _features(self, ts: int, secondary: Secondary, curve: VxCurve) -> dict[str, Feature]:
+        """Every secondary value at ``ts``, ns, with those of the order books."""
+        front = None if not curve else self.prices.books.features(future_symbol(FUTURE_ROOT, curve.expiries[0]), ts)
+        return {**secondary.features, **(front or {}), **self.depths.features(ts)}
 
     # Outputs
 
@@ -538,10 +511,11 @@ class Engine:
         return {
             "version": _VERSION,
             "time": self.time,
-            "board": self.board.snapshot(),
+            "prices": self.prices.snapshot(),
             "memory": [self.memory.state, self.memory.below],
             "releases": self.releases.snapshot(),
-            "sequences": self._sequences.snapshot(),
+            "schedules": self.schedules.snapshot(),
+            "depths": self.depths.snapshot(),
             "fast_path": self._fast.snapshot(),
             "session": None if self._session is None else self._session.snapshot(),
             "expected": sorted(self._expected),
@@ -550,16 +524,22 @@ class Engine:
             "committed_at": self._committed_at,
         }
 
+    def restore_secondary(self, saved: Mapping[str, Any]) -> None:
+        """Take back what the secondary panel's snapshot gave."""
+        self.secondary = SecondaryPanel.restore(self._rules.signals, saved)
+        self.secondary_changed = False
+
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take back what :meth:`snapshot` gave. ValueError for another version."""
         if saved.get("version") != _VERSION:
             raise ValueError(f"market state of version {saved.get('version')!r} cannot be read, only {_VERSION}")
         self.time = saved["time"]
-        self.board = Board.restore(saved["board"])
+        self.prices.restore(saved["prices"])
         state, below = saved["memory"]
         self.memory = Memory(state, below)
-        self.releases = Releases.restore(saved["releases"])
-        self._sequences = Sequences.restore(saved["sequences"])
+        self.releases = Releases.restore(self._rules.signals, saved["releases"])
+        self.schedules = Schedules.restore(self._rules.signals, saved["schedules"])
+        self.depths = Depths.restore(saved["depths"])
         self._fast.restore(saved["fast_path"])
         session = saved["session"]
         self._session = None if session is None else Session.restore(self._calendar, session)
@@ -620,3 +600,13 @@ def _late(columns: TickColumns, row: int, now: int, allowed: int) -> Refused:
         f"{symbol} at {format_ts(ts)} came when the stream had reached {format_ts(now)}; "
         f"ticks may be {allowed // SECOND} s late",
     )
+
+
+def _outcome(taken: Taken | None) -> str:
+    if taken is None:
+        return "superseded"
+    return "late" if taken.late else "used"
+
+
+def _values(session: Session, symbols: tuple[str, ...]) -> dict[str, float]:
+    return {symbol: close.value for symbol in symbols if (close := session.close_of(symbol)) is not None}

@@ -9,11 +9,12 @@ from typing import Literal
 
 from processors.regime.inputs import RegimeInputs
 from processors.regime.machine import Decision
+from processors.regime.modifier import Modifier
 from processors.signals.curve import VxCurve
 from processors.signals.signals import Signals
 from topics.instrument import future_symbol
 from topics.message import Digest, Feature, digest, tidy
-from topics.regime import AppliedRelease, Bar, CurvePoint, Regime, Transition
+from topics.regime import AppliedRelease, Bar, CurvePoint, Freeze, Regime, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Instant:
         degraded: inputs missing, stale or stood in for, as ``vvix:missing``.
         stand_ins: instruments whose last price stands in for an official close.
         sources: source of each input.
+        secondary: values of the secondary signals, by name.
+        modifier: what they add to the score.
+        freezes: windows of scheduled releases that are near.
+        overdue: scheduled releases that have not come.
     """
 
     market: str
@@ -38,6 +43,10 @@ class Instant:
     bars: Mapping[str, list[float]] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     releases: tuple[AppliedRelease, ...] = ()
+    secondary: Mapping[str, Feature] = field(default_factory=dict)
+    modifier: Modifier = field(default_factory=Modifier)
+    freezes: tuple[Freeze, ...] = ()
+    overdue: tuple[str, ...] = ()
 
 
 def regime_inputs(signals: Signals) -> RegimeInputs:
@@ -54,7 +63,7 @@ def regime_inputs(signals: Signals) -> RegimeInputs:
 
 def regime_event(at: Instant, decision: Decision, below_before: int, calibration_digest: Digest) -> Regime:
     """The regime event of a decision. Its id is a hash of inputs, memory, calibration and outcome."""
-    features = features_of(at.signals)
+    features = features_of(at.signals, at.secondary)
     curve = curve_points(at.curve)
     inputs_digest = digest(
         {
@@ -66,6 +75,9 @@ def regime_event(at: Instant, decision: Decision, below_before: int, calibration
             "curve": [point.document() for point in curve],
             "degraded": at.degraded,
             "releases": [release.document() for release in at.releases],
+            "modifier": {name: part.document() for name, part in at.modifier.parts.items()},
+            "freezes": [freeze.document() for freeze in at.freezes],
+            "overdue": at.overdue,
             "memory": [decision.state_prev, below_before],
         }
     )
@@ -85,6 +97,7 @@ def regime_event(at: Instant, decision: Decision, below_before: int, calibration
         core_score=decision.core_score,
         modifier=decision.modifier,
         score_parts=dict(decision.parts),
+        modifier_parts=dict(at.modifier.parts),
         features=features,
         floors_hit=decision.floors_hit,
         cap=decision.cap,
@@ -96,6 +109,8 @@ def regime_event(at: Instant, decision: Decision, below_before: int, calibration
         bars={s: Bar(open=o, high=h, low=low, close=c) for s, (o, h, low, c) in sorted(at.bars.items())},
         sources=dict(at.sources),
         releases=at.releases,
+        freezes=at.freezes,
+        overdue=at.overdue,
         calibration_digest=calibration_digest,
         inputs_digest=inputs_digest,
     )
@@ -123,9 +138,10 @@ def transition_event(regime: Regime) -> Transition | None:
     )
 
 
-def features_of(signals: Signals) -> dict[str, Feature]:
+def features_of(signals: Signals, secondary: Mapping[str, Feature]) -> dict[str, Feature]:
     """Signals that have a value, numbers at the digits that are published."""
-    return {name: tidy(value) if isinstance(value, float) else value for name, value in signals.as_features().items()}
+    found = {**signals.as_features(), **secondary}
+    return {name: tidy(value) if isinstance(value, float) else value for name, value in found.items()}
 
 
 def curve_points(curve: VxCurve | None) -> tuple[CurvePoint, ...]:

@@ -1,28 +1,77 @@
-"""The newest release of each series that the stream has taken up, and when."""
+"""Releases as the stream takes them up: each vintage once, the newest of each series in evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
 
-from topics.macro import Release
+from topics.calibration import SignalRules
+from topics.dead_letter import Refused
+from topics.macro import Release, period
 from topics.regime import AppliedRelease
+from topics.times import SECOND, format_ts
+
+#: Periods of a series that are remembered: five years of months.
+_PERIODS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A release that the stream has taken up.
+
+    Attributes:
+        first: it is the first print of a period later than all before, the only kind that can surprise.
+        late: the stream had passed its time; it acts from where the stream is.
+    """
+
+    release: Release
+    first: bool
+    late: bool
 
 
 class Releases:
     """Releases as of the stream's time: a figure counts from its ``release_ts``, never before; revisions are new."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: SignalRules) -> None:
+        self._rules = rules
         self._newest: dict[str, AppliedRelease] = {}
+        #: (vintage, release_ts) taken up last, by series and period.
+        self._vintages: dict[str, dict[str, tuple[int, int]]] = {}
 
-    def apply(self, release: Release, now: int) -> bool:
-        """Take up a release at stream time ``now``, ns; False when it is not newer than what the series has.
+    def look(self, release: Release, now: int) -> Taken | None:
+        """What a release brings at stream time ``now``, ns; None when that is nothing that is not known.
+
+        A figure sent twice, an older vintage of a period and a period that is no longer remembered bring nothing.
+        Raises Refused when its reference period cannot be right. Nothing is taken up.
+        """
+        self._check(release)
+        known = self._vintages.get(release.series_id, {})
+        this = (release.vintage, release.release_ts)
+        last = max(known, key=period, default=None)
+        forgotten = len(known) >= _PERIODS and period(release.ref_period) < min(map(period, known))
+        if forgotten or known.get(release.ref_period, (0, 0)) >= this:
+            return None
+        repeated = known.get(release.ref_period, (0, 0))[0] == release.vintage
+        first = release.vintage == 1 and not repeated and (last is None or period(release.ref_period) > period(last))
+        return Taken(release, first, now > release.release_ts)
+
+    def take(self, release: Release, now: int) -> None:
+        """Take up a release that brings something at stream time ``now``, ns.
 
         One that comes after the stream has passed its time acts from ``now`` on; its ``applied_ts`` says so.
         """
-        known = self._newest.get(release.series_id)
-        if known is not None and (known.release_ts, known.vintage) >= (release.release_ts, release.vintage):
-            return False
+        known = self._vintages.setdefault(release.series_id, {})
+        known[release.ref_period] = (release.vintage, release.release_ts)
+        while len(known) > _PERIODS:
+            del known[min(known, key=period)]
+        self._cite(release, now)
+
+    def _cite(self, release: Release, now: int) -> None:
+        cited = self._newest.get(release.series_id)
+        if cited is not None and (cited.release_ts, cited.vintage) >= (release.release_ts, release.vintage):
+            return
         self._newest[release.series_id] = AppliedRelease(
             series_id=release.series_id,
             ref_period=release.ref_period,
@@ -32,7 +81,30 @@ class Releases:
             actual=release.actual,
             consensus=release.consensus,
         )
-        return True
+
+    def _check(self, release: Release) -> None:
+        """A figure of a month or quarter is published after it has ended."""
+        rules = self._rules
+        length = {rules.cpi: 7, rules.ppi: 7, rules.reer: 7, rules.gdp: 0}.get(release.series_id)
+        if length is None:
+            return
+        if release.series_id == rules.reer and release.actual is not None and release.actual <= 0:
+            raise Refused("implausible", f"actual: the index {release.series_id} is above 0 (given {release.actual:g})")
+        if length and len(release.ref_period) != length:
+            raise Refused(
+                "invalid", f"ref_period: {release.series_id} is monthly, YYYY-MM (given {release.ref_period!r})"
+            )
+        if not length and "Q" not in release.ref_period:
+            raise Refused(
+                "invalid", f"ref_period: {release.series_id} is quarterly, YYYY-Qn (given {release.ref_period!r})"
+            )
+        day = datetime.fromtimestamp(release.release_ts // SECOND, UTC).date()
+        if period(release.ref_period)[1] >= day:
+            raise Refused(
+                "invalid",
+                f"ref_period: {release.series_id} of {release.ref_period} published {format_ts(release.release_ts)}, "
+                "before that period was over",
+            )
 
     @property
     def newest(self) -> tuple[AppliedRelease, ...]:
@@ -41,11 +113,15 @@ class Releases:
 
     def snapshot(self) -> dict[str, Any]:
         """As JSON values."""
-        return {series: release.document() for series, release in self._newest.items()}
+        return {
+            "newest": {series: release.document() for series, release in self._newest.items()},
+            "vintages": {series: {p: list(v) for p, v in known.items()} for series, known in self._vintages.items()},
+        }
 
     @classmethod
-    def restore(cls, saved: Mapping[str, Any]) -> Releases:
+    def restore(cls, rules: SignalRules, saved: Mapping[str, Any]) -> Releases:
         """The releases that gave ``saved``."""
-        releases = cls()
-        releases._newest = {series: AppliedRelease.model_validate(release) for series, release in saved.items()}
+        releases = cls(rules)
+        releases._newest = {s: AppliedRelease.model_validate(release) for s, release in saved["newest"].items()}
+        releases._vintages = {s: {p: (v, ts) for p, (v, ts) in known.items()} for s, known in saved["vintages"].items()}
         return releases

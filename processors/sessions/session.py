@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.signals.calendar import FIRST_DAY, LAST_DAY, SessionCalendar
+from processors.signals.equity import EQUITY_SYMBOLS
 from topics.instrument import parse_symbol
 
 #: Inputs of the core signals: name of the input to its symbol.
@@ -19,17 +20,17 @@ CORE: Final[Mapping[str, str]] = {"vix": "VIX", "vix3m": "VIX3M", "vvix": "VVIX"
 #: A session's regime waits longest for these.
 ESSENTIAL: Final = frozenset({"VIX", "SPX"})
 FUTURE_ROOT: Final = "VX"
-_INDICES: Final = frozenset(CORE.values())
+_CLOSES: Final = frozenset({*CORE.values(), *EQUITY_SYMBOLS})
 
 
 @lru_cache(maxsize=65_536)
 def followed(symbol: str) -> bool:
-    """Whether the signals rest on that instrument: the core indices and VX. Of all others only the time counts.
+    """Whether closes of that instrument make signals: indices, breadth, VX. Of all others but options only time counts.
 
     A market may quote tens of thousands of options; what is kept of an instrument is part of the state that every
     commit writes.
     """
-    if symbol in _INDICES:
+    if symbol in _CLOSES:
         return True
     try:
         instrument = parse_symbol(symbol)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from processors.signals.statistic import Json, finite
 
@@ -87,6 +87,38 @@ def as_object(found: Json, key: str) -> Mapping[str, Json]:
     return found
 
 
+def read_optional_string(snapshot: Mapping[str, Json], key: str) -> str | None:
+    """A string or null."""
+    found = read(snapshot, key)
+    if found is not None and not isinstance(found, str):
+        _wrong(key, "a string", found)
+    return found
+
+
+def read_strings(snapshot: Mapping[str, Json], key: str) -> list[str]:
+    """An array of strings."""
+    found = read_list(snapshot, key)
+    for item in found:
+        if not isinstance(item, str):
+            _wrong(key, "an array of strings", item)
+    return [str(item) for item in found]
+
+
+def read_features(snapshot: Mapping[str, Json], key: str) -> dict[str, bool | int | float | str]:
+    """An object of single values, none of them null."""
+    features: dict[str, bool | int | float | str] = {}
+    for name, value in read_object(snapshot, key).items():
+        if not isinstance(value, (bool, int, float, str)):
+            _wrong(key, "an object of single values", value)
+        features[name] = value
+    return features
+
+
+def read_optional_date(snapshot: Mapping[str, Json], key: str) -> date | None:
+    """An ISO date or null."""
+    return None if read(snapshot, key) is None else read_date(snapshot, key)
+
+
 def read_date(snapshot: Mapping[str, Json], key: str) -> date:
     """An ISO date."""
     return as_date(read(snapshot, key), key)
@@ -105,3 +137,25 @@ def as_date(found: Json, key: str) -> date:
         return date.fromisoformat(found)
     except ValueError:
         _wrong(key, "an ISO date", found)
+
+
+A = TypeVar("A", int, float, str)
+B = TypeVar("B", int, float, str)
+
+
+def read_pairs(snapshot: Mapping[str, Json], key: str, first: type[A], second: type[B]) -> dict[str, tuple[A, B]]:
+    """An object of arrays of two, each of its own type."""
+    pairs: dict[str, tuple[A, B]] = {}
+    for name, found in read_object(snapshot, key).items():
+        if isinstance(found, str) or not isinstance(found, Sequence) or len(found) != 2:
+            _wrong(key, "an object of pairs", found)
+        pairs[name] = (_typed(key, found[0], first), _typed(key, found[1], second))
+    return pairs
+
+
+def _typed(key: str, found: Json, kind: type[A]) -> A:
+    if isinstance(found, kind) and not isinstance(found, bool):
+        return kind(finite(found, f"snapshot key {key!r}")) if isinstance(found, float) else found
+    if kind is float and isinstance(found, int) and not isinstance(found, bool):
+        return kind(found)
+    _wrong(key, f"pairs with a {kind.__name__}", found)

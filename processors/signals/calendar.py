@@ -162,6 +162,10 @@ class SessionCalendar:
         """The daily settlement of VX: at the SPX close from 2020-10-26 on, before that 15 minutes later."""
         return self._tables.vx_settles[self._index(d)]
 
+    def covers(self, ts_ns: int) -> bool:
+        """Whether a moment has a session, one before it and one after it."""
+        return self._tables.opens[1] <= ts_ns <= self._tables.vix_closes[-2]
+
     def local_date(self, ts_ns: int) -> date:
         """The date on the exchange's wall calendar (America/New_York) at a moment."""
         i = bisect_right(self._tables.midnights, ts_ns)

@@ -16,11 +16,37 @@ from topics.codec import decode_market
 from topics.ticks import TickColumns
 
 RELEASES = "release_ts,series_id,ref_period,actual,consensus\n"
+SCHEDULES = "event_ts,series_id,ref_period,scheduled_ts,cancelled\n"
+
+#: One figure of each kind that market.flows carries, every one public at 2018-02-05T14:02:00Z.
+FLOWS = (
+    '{"symbol":"UVXY","event_ts":"2018-02-05T14:02:00Z","aum":"500000000.00","leverage":2}\n'
+    '{"universe":"SPX","session_date":"2018-02-02","session_prev":"2018-02-01","event_ts":"2018-02-05T14:02:00Z",'
+    '"members":[{"id":"AAPL","ret":-0.04,"mcap_prev":851000},{"id":"MSFT","ret":-0.03,"mcap_prev":727000}]}\n'
+    '{"offering_id":"ipo-1","kind":"ipo","pricing_ts":"2018-02-05T14:02:00Z","raised_usd":"100000000.00"}\n'
+    '{"chain":"ethereum","block_number":5035000,"block_ts":"2018-02-05T14:02:00Z","finalized":true,'
+    '"tvl_usd":"1000000.00"}\n'
+)
 
 
-def write(directory: Path, *, ticks: str = "", releases: str = "", portfolios: str = "") -> Path:
+def write(
+    directory: Path,
+    *,
+    ticks: str = "",
+    releases: str = "",
+    schedules: str = "",
+    flows: str = "",
+    portfolios: str = "",
+) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in (("ticks.csv", ticks), ("releases.csv", releases), ("portfolios.jsonl", portfolios)):
+    files = {
+        "ticks.csv": ticks,
+        "releases.csv": releases,
+        "schedules.csv": schedules,
+        "flows.jsonl": flows,
+        "portfolios.jsonl": portfolios,
+    }
+    for name, text in files.items():
         if text:
             (directory / name).write_text(text, encoding="utf-8")
     return directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from feeds_support import RELEASES, minute_ticks, records, tick_rows, write
+from feeds_support import FLOWS, RELEASES, SCHEDULES, minute_ticks, records, tick_rows, write
 
 import processors.feeds.feed as feed_module
 from processors.errors import UserError
@@ -14,7 +14,7 @@ from processors.feeds.pace import Pace
 from processors.feeds.topics import create_topics
 from processors.stream.memory import MemoryCluster
 from processors.stream.partitioner import partition_for
-from topics.catalog import ALL_TOPICS, MACRO_RELEASES, MARKET_TICKS, PORTFOLIO_SNAPSHOTS
+from topics.catalog import ALL_TOPICS, MACRO_RELEASES, MARKET_FLOWS, MARKET_TICKS, PORTFOLIO_SNAPSHOTS
 from topics.codec import decode, decode_market
 from topics.dead_letter import Refused
 from topics.market import Watermark
@@ -25,8 +25,19 @@ from topics.times import SECOND, parse_ts
 def recording(tmp_path: Path) -> Path:
     releases = RELEASES + "2018-02-05T14:30:00Z,CPI_CORE_MOM,2018-01,0.3,0.2\n"
     portfolios = '{"portfolio_id":"a","as_of":"2018-02-05T14:31:00Z","mv":1000000}\nno JSON\n'
+    schedules = SCHEDULES + (
+        "2018-02-05T14:10:00Z,FOMC_MINUTES,2018-01-31,2018-02-21T19:00:00Z,\n"
+        "2018-02-05T14:20:00Z,FOMC_MINUTES,2018-01-31,soon,\n"
+    )
     ticks = minute_ticks(60) + "2018-02-05T15:00:00Z,VIX,abc\n" + minute_ticks(30, start=61).split("\n", 1)[1]
-    return write(tmp_path / "recording", ticks=ticks, releases=releases, portfolios=portfolios)
+    return write(
+        tmp_path / "recording",
+        ticks=ticks,
+        releases=releases,
+        schedules=schedules,
+        flows=FLOWS + "no flow\n",
+        portfolios=portfolios,
+    )
 
 
 @pytest.fixture
@@ -35,7 +46,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def contents(cluster: MemoryCluster) -> dict[str, list[tuple[bytes | None, bytes | None]]]:
-    topics = (MARKET_TICKS, MACRO_RELEASES, PORTFOLIO_SNAPSHOTS)
+    topics = (MARKET_TICKS, MACRO_RELEASES, MARKET_FLOWS, PORTFOLIO_SNAPSHOTS)
     return {topic: [(r.key, r.value) for r in records(cluster, topic)] for topic in topics}
 
 
@@ -44,8 +55,8 @@ def test_everything_arrives_once_with_a_watermark_at_the_end(recording: Path) ->
     report = feed(recording, cluster)
     assert report.finished
     assert not report.nothing_to_do
-    assert report.rows == 60 + 1 + 30 + 1 + 2
-    assert report.messages == {MARKET_TICKS: 92, MACRO_RELEASES: 1, PORTFOLIO_SNAPSHOTS: 2}
+    assert report.rows == 60 + 1 + 30 + 1 + 2 + 5 + 2
+    assert report.messages == {MARKET_TICKS: 92, MACRO_RELEASES: 3, MARKET_FLOWS: 5, PORTFOLIO_SNAPSHOTS: 2}
     last = records(cluster, MARKET_TICKS)[-1]
     mark = decode(Watermark, last.value, last.headers)
     assert mark.watermark_ts == parse_ts("2018-02-05T15:30:00Z") + WATERMARK_AFTER
@@ -65,6 +76,8 @@ def test_a_broken_row_is_sent_for_the_processor_to_refuse(recording: Path) -> No
     assert len(refused) == 1
     assert "'abc'" in refused[0]
     assert [r.value for r in records(cluster, PORTFOLIO_SNAPSHOTS)][1] == b"no JSON"
+    assert [r.value for r in records(cluster, MARKET_FLOWS)][4] == b"no flow"
+    assert [b'"soon"' in (r.value or b"") for r in records(cluster, MACRO_RELEASES)] == [False, True, False]
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -123,9 +136,9 @@ def test_a_second_run_publishes_nothing_and_says_so(recording: Path) -> None:
     again = feed(recording, cluster)
     assert again.nothing_to_do
     assert again.rows == again.batches == 0
-    assert again.resumed_at == 94
+    assert again.resumed_at == 101
     assert contents(cluster) == before
-    assert feed(recording, cluster, resume=False).rows == 94
+    assert feed(recording, cluster, resume=False).rows == 101
 
 
 def test_blocks_and_singles_carry_the_same_rows(recording: Path) -> None:
@@ -178,7 +191,7 @@ def test_speed_paces_and_changes_nothing_else(recording: Path) -> None:
     assert report.batches > 3
     assert _texts(paced) == _texts(whole)
     assert [rows for rows, _, _ in seen] == sorted(rows for rows, _, _ in seen)
-    assert seen[-1][0] == 94
+    assert seen[-1][0] == 101
 
 
 def test_pace_sleeps_until_event_time_is_reached() -> None:

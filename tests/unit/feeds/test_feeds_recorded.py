@@ -140,7 +140,7 @@ def test_text_in_a_parquet_number_column_names_the_column(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({}, ["no recorded file", "ticks.csv", "releases.csv", "portfolios.jsonl"]),
+        ({}, ["no recorded file", "ticks.csv", "releases.csv", "schedules.csv", "flows.jsonl", "portfolios.jsonl"]),
         ({"ticks.csv": ""}, ["ticks.csv", "empty", "event_ts"]),
         ({"ticks.csv": "event_ts,symbol\n\n"}, ["ticks.csv", "no row"]),
         ({"ticks.csv": "event_ts,symbol,price\nx,y,1\n"}, ["'price'", "unknown", "last"]),
@@ -234,9 +234,10 @@ def test_releases_and_portfolios_come_in_their_places(tmp_path: Path) -> None:
         assert names == [
             *vix * 2,
             "CPI_CORE_MOM",
+            "VIX",
             "a",
             "this is no JSON",
-            *vix * 3,
+            *vix * 2,
             "FOMC_MINUTES",
             "CPI_CORE_MOM",
             *vix * 5,

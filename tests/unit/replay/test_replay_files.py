@@ -169,3 +169,32 @@ def test_a_recording_without_ticks(tmp_path: Path) -> None:
     summary = replay(tmp_path / "in", tmp_path / "out", Calibration(), progress=False)
     assert summary.markets == {}
     assert summary.inputs == {"portfolios": 1}
+
+
+def test_schedules_and_flows_are_read_counted_and_refused_like_the_rest(tmp_path: Path) -> None:
+    recording = write_history(tmp_path / "in", date(2018, 1, 2), date(2018, 2, 5))
+    (recording / "releases.csv").write_text(
+        "release_ts,series_id,ref_period,actual\n2018-01-12T13:30:00Z,CPI_CORE_MOM,2017-12,0.3\n"
+    )
+    (recording / "schedules.csv").write_text(
+        "event_ts,series_id,ref_period,scheduled_ts\n"
+        "2018-01-05T13:30:00Z,CPI_CORE_MOM,2017-12,2018-01-12T13:30:00Z\n"
+        "2018-01-31T19:00:00Z,FOMC_MINUTES,2018-01-31,2018-02-21T19:00:00Z\n"
+        "2018-01-31T19:00:00Z,FOMC_MINUTES,2018-03-21,in spring\n"
+    )
+    (recording / "flows.jsonl").write_text(
+        '{"symbol":"SVXY","event_ts":"2018-02-02T21:30:00Z","leverage":-1,"aum":1900000000}\n'
+        '{"offering_id":"a","kind":"ipo","pricing_ts":"2018-01-12T21:00:00Z","raised_usd":100000000}\n'
+        '{"symbol":"SVXY","event_ts":"2018-02-02T21:30:00Z","leverage":-1,"aum":"much"}\n'
+    )
+    summary = replay(recording, tmp_path / "out", Calibration(), progress=False)
+    ticks = (recording / "ticks.csv").read_text().count("\n") - 1
+    assert summary.inputs == {"flows": 3, "portfolios": 1, "releases": 1, "schedules": 3, "ticks": ticks}
+    assert summary.dead_letters == {"invalid": 2}
+    letters = records(tmp_path / "out", "dead.letters")
+    assert {letter["topic"]: letter["detail"].split(":")[0] for letter in letters} == {
+        "macro.releases": "scheduled_ts",
+        "market.flows": "aum",
+    }
+    text = (tmp_path / "out" / "summary.json").read_text()
+    assert json.loads(text)["inputs"] == summary.inputs

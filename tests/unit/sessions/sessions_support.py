@@ -103,6 +103,9 @@ def restarted(engine: Engine, pace: Pace | None = None, calibration: Calibration
     other = new_engine(pace, calibration)
     other.restore(json.loads(state))
     other.panel = Panel.restore(json.loads(panel))
+    other.restore_secondary(json.loads(canonical_json(engine.secondary.snapshot())))
+    for strip in engine.prices.strips.snapshot():
+        other.prices.strips.restore(strip)
     return other
 
 

@@ -25,6 +25,7 @@ from topics.catalog import (
     DEAD_LETTERS,
     HEDGE_REGIMES,
     MACRO_RELEASES,
+    MARKET_FLOWS,
     MARKET_TICKS,
     REGIME_MARKS,
     REGIME_STATES,
@@ -273,7 +274,9 @@ def test_a_refused_row_of_a_block_is_a_dead_letter_with_its_place_and_its_own_by
     cluster.publish([release(at(DAY, "08:30")), block(rows)])
     market = Market(CALIBRATION)
     runner = Runner(
-        cluster.member(Member("g", "0", (MACRO_RELEASES, MARKET_TICKS))), market, Metrics("market", market.metrics)
+        cluster.member(Member("g", "0", (MACRO_RELEASES, MARKET_FLOWS, MARKET_TICKS))),
+        market,
+        Metrics("market", market.metrics),
     )
     runner.drain(exhausted=True)
     runner.close()
@@ -291,7 +294,9 @@ def test_each_regime_goes_once_to_every_partition_of_the_hedge() -> None:
     cluster.create(dict.fromkeys(ALL_TOPICS, 3), compacted=COMPACTED)
     cluster.publish([block(day_of_closes("2018-02-02")), watermark(at("2018-02-03", "12:00"))])
     runner = Runner(
-        cluster.member(Member("g", "0", (MACRO_RELEASES, MARKET_TICKS))), market, Metrics("market", market.metrics)
+        cluster.member(Member("g", "0", (MACRO_RELEASES, MARKET_FLOWS, MARKET_TICKS))),
+        market,
+        Metrics("market", market.metrics),
     )
     runner.drain(exhausted=True)
     runner.close()

@@ -216,7 +216,8 @@ def cut(items: Sequence[Item], cuts: Sequence[tuple[int, bool]], pace: Pace) -> 
 
 
 def _state(engine: Engine) -> bytes:
-    return canonical_json([engine.snapshot(), engine.panel.snapshot()])
+    strips = [strip.decode() for strip in engine.prices.strips.snapshot()]
+    return canonical_json([engine.snapshot(), engine.panel.snapshot(), engine.secondary.snapshot(), strips])
 
 
 def _warm(start: int) -> list[Item]:

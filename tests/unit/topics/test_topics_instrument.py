@@ -63,7 +63,7 @@ def test_an_option_has_expiry_right_and_strike(root: str, expiry: date, right: s
         ("VX/2018-02-30", "is no date"),
         ("VX/0000-01-01", "is no date"),
         ("VIX/2018-03-21", "no known future"),
-        ("SPX/2018-03-21", "known are ES, VX, VXM"),
+        ("SPX/2018-03-21", "known are BTC, ES, ETH, VX, VXM"),
         ("GLD/2018-03-16/C/120", "no options on GLD"),
         ("VIX/2018-03-21/C/0", "greater than zero"),
         ("VX", "carries its expiry"),
