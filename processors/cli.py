@@ -387,6 +387,35 @@ def signals(
 
 
 @app.command()
+def coverage(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that a replay wrote.")],
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings file.")] = None,
+    market: Annotated[str, typer.Option("--market", metavar="NAME", help="Market to look at.")] = "US",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what each secondary signal did over a replay.
+
+    Where it had a value, how many score points it gave, which changes of state it caused or prevented by itself, and
+    the share of sessions in which every other feature had a value. The calibration must be that of the replay.
+
+    \b
+    Examples:
+      alvh coverage out
+      alvh coverage out --config other.toml --json
+    """
+    calibration = _settings(context, config).load_calibration()
+    from processors.coverage import coverage as coverage_of
+    from processors.coverage import document, read_states, sessions_of, tables
+
+    found = coverage_of(calibration.regime, sessions_of(read_states(directory), market, calibration))
+    if as_json:
+        _print_json({"market": market, **document(found)})
+        return
+    _print_table(tables(found))
+
+
+@app.command()
 def demo(
     context: typer.Context,
     first: Annotated[str, typer.Option("--from", metavar="DATE", help="First session shown.")] = "2017-06-01",

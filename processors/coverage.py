@@ -1,31 +1,39 @@
 """What each secondary signal did over a replay: where it had a value, how far it moved the score, what it changed.
 
 A signal's own doing is found by deciding every committed session anew: once from the core alone, once with that
-signal's points and no other's. A change of state in one of the two paths and not in the other, in the same session and
-to the same state, was caused or prevented by the signal.
+signal's published points and no other's. A change of state in one of the two paths and not in the other, in the same
+session and to the same state, was caused or prevented by the signal; one that only comes a session earlier counts once
+as each. What the fast path did between two closes rests on floors alone and is taken over into every path as it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from processors.errors import UserError
 from processors.regime.inputs import RegimeInputs
 from processors.regime.machine import Memory, decide_close
 from processors.regime.modifier import DIRECTIONS
-from topics.calibration import RegimeRules
-from topics.message import STATES, Feature
+from processors.signals.catalogue import NEEDS
+from processors.view import printable
+from topics.calibration import Calibration, ModifierPartName, RegimeRules
+from topics.catalog import REGIME_STATES
+from topics.message import STATES, Feature, State
 from topics.regime import Regime
 
 #: The feature that a part of the modifier stands on.
-FEATURES: Final[Mapping[str, str]] = {
+FEATURES: Final[Mapping[ModifierPartName, str]] = {
     "advance_decline": "ad_z",
     "divergence": "ad_divergence",
     "cpi": "cpi_z",
@@ -47,15 +55,18 @@ FEATURES: Final[Mapping[str, str]] = {
 #: All parts together, as they were published.
 ALL: Final = "all parts"
 
-Change = tuple[date, str]
+#: Features side by side in a table.
+_COLUMNS: Final = 3
+
+Change = tuple[date, State]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One part of the modifier over all sessions.
+    """One part of the modifier over all sessions, or all parts together.
 
     Attributes:
-        covered: share of sessions in which its signal has a value. first: the first of them.
+        covered: share of sessions in which its signal, of all parts any, has a value. first: the first of them.
         active: share of sessions in which it moved the score.
         mean, mean_size: mean points, and mean size of the points, over the sessions in which it was active.
         caused, prevented: changes of state with it and not without it, and the other way round.
@@ -75,7 +86,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """A replay's sessions, rows by part, and the share of sessions of every other signal that had a value."""
+    """What the signals did over the sessions of one market.
+
+    Attributes:
+        sessions: committed sessions.
+        core_changes: changes of state from the core alone.
+        rows: one a part, and at last one of all parts together.
+        features: share of sessions in which each other feature has a value, 0 for one that never had.
+    """
 
     sessions: int
     core_changes: int
@@ -83,36 +101,79 @@ class Coverage:
     features: Mapping[str, float]
 
 
-def read_states(file: Path) -> list[Regime]:
-    """The committed sessions of a replay's ``regime.states.jsonl``. UserError when it cannot be read."""
+def read_states(folder: Path) -> list[Regime]:
+    """The committed sessions in the folder of a replay, in their order. UserError when they cannot be read."""
+    file = folder / f"{REGIME_STATES}.jsonl"
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}); give the folder that a replay wrote") from error
-    try:
-        return [Regime.model_validate_json(line) for line in lines]
-    except ValidationError as error:
-        raise UserError(f"{file}: no regimes of this version ({error.error_count()} errors)") from error
+    states = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            states.append(Regime.model_validate_json(line))
+        except ValidationError as error:
+            raise UserError(f"{file}, line {number}: no regime of this version can be read there") from error
+    return states
+
+
+def sessions_of(states: Sequence[Regime], market: str, calibration: Calibration) -> list[Regime]:
+    """Those of one market. UserError when there are none, and when another calibration decided them."""
+    found = [regime for regime in states if regime.market == market]
+    if not found:
+        known = ", ".join(sorted({printable(regime.market) for regime in states})) or "none"
+        raise UserError(f"no session of market {printable(market)!r} is in this replay; markets in it: {known}")
+    others = sorted({regime.calibration_digest for regime in found} - {calibration.digest()})
+    if others:
+        raise UserError(
+            f"this replay was decided with the calibration {others[0]}, in force is {calibration.digest()}; "
+            "give the settings file of the replay with --config"
+        )
+    return found
 
 
 def coverage(rules: RegimeRules, states: Sequence[Regime]) -> Coverage:
-    """What each signal did over the sessions ``states``, in their order, under ``rules``."""
-    core = _path(rules, states, lambda regime: 0.0)
-    rows = [_row(rules, states, core, name, partial(_points, name)) for name in DIRECTIONS]
-    rows.append(_row(rules, states, core, ALL, lambda regime: regime.modifier))
-    names = sorted({name for regime in states for name in regime.features})
+    """What each signal did over the sessions ``states`` of one market, in their order, decided under ``rules``."""
+    core = path(rules, states, lambda regime: 0.0)
+    rows = [_row(rules, states, core, name, (FEATURES[name],), partial(_points, name)) for name in DIRECTIONS]
+    rows.append(_row(rules, states, core, ALL, tuple(FEATURES.values()), _modifier))
+    names = sorted((NEEDS.keys() | {name for regime in states for name in regime.features}) - set(FEATURES.values()))
     shares = {name: _share(name in regime.features for regime in states) for name in names}
     return Coverage(len(states), len(_changes(states, core)), tuple(rows), shares)
 
 
+def path(rules: RegimeRules, states: Sequence[Regime], points: Callable[[Regime], float]) -> list[State]:
+    """The state after each of the sessions ``states`` when the modifier is ``points``, score points."""
+    memory = Memory()
+    found: list[State] = []
+    published: State | None = None
+    for regime in states:
+        if published is not None and memory.state is not None and _above(regime.state_prev, published):
+            memory = Memory(regime.state_prev) if _above(regime.state_prev, memory.state) else memory
+        decision = decide_close(rules, memory, _inputs(regime.features), points(regime))
+        if decision is not None:
+            memory = decision.memory
+        found.append(memory.state or STATES[0])
+        published = regime.state
+    return found
+
+
+def _above(state: State, other: State) -> bool:
+    return STATES.index(state) > STATES.index(other)
+
+
 def _row(
-    rules: RegimeRules, states: Sequence[Regime], core: list[str], name: str, points: Callable[[Regime], float]
+    rules: RegimeRules,
+    states: Sequence[Regime],
+    core: Sequence[State],
+    name: str,
+    features: Sequence[str],
+    points: Callable[[Regime], float],
 ) -> Row:
-    path = _path(rules, states, points)
-    with_it, without = set(_changes(states, path)), set(_changes(states, core))
+    mine = path(rules, states, points)
+    with_it, without = set(_changes(states, mine)), set(_changes(states, core))
     moved = [points(regime) for regime in states if points(regime)]
-    feature = FEATURES.get(name)
-    there = [regime.session_date for regime in states if feature in regime.features or name == ALL]
+    there = [regime.session_date for regime in states if any(feature in regime.features for feature in features)]
     return Row(
         name=name,
         covered=len(there) / len(states) if states else 0.0,
@@ -122,7 +183,7 @@ def _row(
         mean_size=sum(map(abs, moved)) / len(moved) if moved else 0.0,
         caused=len(with_it - without),
         prevented=len(without - with_it),
-        differs=_share(a != b for a, b in zip(path, core, strict=True)),
+        differs=_share(a != b for a, b in zip(mine, core, strict=True)),
     )
 
 
@@ -131,16 +192,8 @@ def _points(name: str, regime: Regime) -> float:
     return 0.0 if part is None else part.points
 
 
-def _path(rules: RegimeRules, states: Sequence[Regime], points: Callable[[Regime], float]) -> list[str]:
-    """The state after each session when the modifier is ``points``."""
-    memory = Memory()
-    path: list[str] = []
-    for regime in states:
-        decision = decide_close(rules, memory, _inputs(regime.features), points(regime))
-        if decision is not None:
-            memory = decision.memory
-        path.append(memory.state or STATES[0])
-    return path
+def _modifier(regime: Regime) -> float:
+    return regime.modifier
 
 
 def _inputs(features: Mapping[str, Feature]) -> RegimeInputs:
@@ -159,14 +212,63 @@ def _inputs(features: Mapping[str, Feature]) -> RegimeInputs:
     )
 
 
-def _changes(states: Sequence[Regime], path: Sequence[str]) -> list[Change]:
-    return [
-        (regime.session_date, after)
-        for regime, before, after in zip(states[1:], path, path[1:], strict=False)
-        if before != after
-    ]
+def _changes(states: Sequence[Regime], found: Sequence[State]) -> list[Change]:
+    """Sessions whose state is another than that of the session before, with the new state."""
+    dates = (regime.session_date for regime in states[1:])
+    return [(day, after) for day, (before, after) in zip(dates, pairwise(found), strict=True) if before != after]
 
 
 def _share(found: Iterable[bool]) -> float:
     flags = list(found)
     return sum(flags) / len(flags) if flags else 0.0
+
+
+# Showing
+
+
+def document(found: Coverage) -> dict[str, Any]:
+    """The coverage as JSON values."""
+    return {
+        "sessions": found.sessions,
+        "core_changes": found.core_changes,
+        "parts": [{**asdict(row), "first": None if row.first is None else row.first.isoformat()} for row in found.rows],
+        "features": dict(found.features),
+    }
+
+
+def tables(found: Coverage) -> RenderableType:
+    """The coverage for people: the parts of the modifier, then every other feature."""
+    return Group(_parts(found), Text(), _features(found))
+
+
+def _parts(found: Coverage) -> Table:
+    title = f"parts of the modifier, {found.sessions:,} sessions, {found.core_changes:,} changes of state from the core"
+    table = Table(title=title, title_justify="left", pad_edge=False)
+    table.add_column("part")
+    for column in ("value", "since", "active", "mean", "mean size", "caused", "prevented", "other state"):
+        table.add_column(column, justify="right")
+    for row in found.rows:
+        table.add_row(
+            row.name,
+            f"{row.covered:.1%}",
+            "-" if row.first is None else row.first.isoformat(),
+            f"{row.active:.1%}",
+            f"{row.mean:+.2f}" if row.active else "-",
+            f"{row.mean_size:.2f}" if row.active else "-",
+            str(row.caused),
+            str(row.prevented),
+            f"{row.differs:.2%}",
+            end_section=row is found.rows[-2],
+        )
+    return table
+
+
+def _features(found: Coverage) -> Table:
+    table = Table(title="other features, share of sessions with a value", title_justify="left", pad_edge=False)
+    for column in ("feature", "value") * _COLUMNS:
+        table.add_column(column, justify="right" if column == "value" else "left")
+    cells = [(printable(name), f"{share:.1%}") for name, share in found.features.items()]
+    height = -(-len(cells) // _COLUMNS)
+    for row in range(height):
+        table.add_row(*(cell for pair in cells[row::height] for cell in pair))
+    return table

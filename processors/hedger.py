@@ -249,9 +249,14 @@ def _trigger(before: Regime | None, now: Regime) -> Trigger | None:
         return "fast_path"
     if (now.held, sorted(now.degraded)) != (before.held, sorted(before.degraded)):
         return "degraded"
-    if frozen(now, now.event_ts) != frozen(before, before.event_ts):
+    if frozen(now, now.event_ts) != frozen(before, before.event_ts) or _passed_window(before, now):
         return "freeze"
     return None
+
+
+def _passed_window(before: Regime, now: Regime) -> bool:
+    """Whether a window opened and closed again between two updates: a snapshot within it may have been held up."""
+    return any(before.event_ts < freeze.from_ts and freeze.until_ts < now.event_ts for freeze in before.freezes)
 
 
 def _repeated(newest: Regime, regime: Regime) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from topics.market import Symbol
-from topics.message import Day, Market, Message, Money, Name, Number, Timestamp
+from topics.message import Day, Market, Message, Money, Name, Number, Timestamp, largest
 
 
 class Flow(Message):
@@ -20,3 +22,9 @@ class Flow(Message):
     nav_date: Day | None = Field(default=None, description="session that `aum` belongs to")
     depth_bid_usd: Money | None = Field(default=None, ge=0, description="top five levels on the bid side, USD")
     depth_ask_usd: Money | None = Field(default=None, ge=0, description="top five levels on the ask side, USD")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("aum", "depth_bid_usd", "depth_ask_usd"):
+            largest(getattr(self, name), name)
+        return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from datetime import date
+from functools import lru_cache
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -20,6 +21,7 @@ _LARGEST = 1e15
 _FIGURES = ("actual", "consensus", "prior_as_first", "prior_revised", "y2_pre", "y2_post")
 
 
+@lru_cache(maxsize=65_536)
 def period(ref_period: str) -> tuple[date, date]:
     """First and last day of a reference period. ValueError for what is none of YYYY, YYYY-MM, YYYY-MM-DD, YYYY-Qn."""
     if not _PERIOD.fullmatch(ref_period):

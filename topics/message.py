@@ -93,6 +93,16 @@ def tidy(value: float) -> float:
     return float(f"{value:.12g}") + 0.0
 
 
+#: No amount of US dollars is larger: ten times what the world's shares are worth.
+_LARGEST_AMOUNT = 1e15
+
+
+def largest(amount: float | None, name: str) -> None:
+    """ValueError naming an amount of US dollars that cannot be, so that sums and ratios of amounts stay finite."""
+    if amount is not None and abs(amount) > _LARGEST_AMOUNT:
+        raise ValueError(f"{name} {amount:g} is outside the plausible range +-{_LARGEST_AMOUNT:g}")
+
+
 #: Integer nanoseconds in memory, RFC 3339 on the wire.
 Timestamp = Annotated[
     int,

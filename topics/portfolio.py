@@ -8,7 +8,9 @@ from pydantic import AliasChoices, Field, model_validator
 
 from topics.instrument import parse_symbol
 from topics.market import Symbol
-from topics.message import Layer, Market, Message, Money, Name, Number, Price, Record, Timestamp
+from topics.message import Layer, Market, Message, Money, Name, Number, Price, Record, Timestamp, largest
+
+_AMOUNTS = ("mv", "cash", "margin_req", "receivable_vm", "margin_req_stress", "premium_due", "net_flow")
 
 
 class Position(Record):
@@ -55,6 +57,8 @@ class Portfolio(Message):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        for name in _AMOUNTS:
+            largest(getattr(self, name), name)
         held = [(p.symbol, p.layer) for p in self.positions]
         if len(set(held)) != len(held):
             raise ValueError(f"portfolio {self.portfolio_id}: a symbol stands twice in the same layer")

@@ -160,11 +160,12 @@ class Engine:
         self._out = []
         refused = self._outside(release.release_ts)
         if refused is None:
-            self._advance(release.release_ts)
             try:
+                self.releases.check(release)  # what is refused does not move the stream's time
+                self._advance(release.release_ts)
                 taken = self.releases.look(release, self.time)
                 if taken is not None:
-                    self.secondary.release(taken.release, taken.first)
+                    self.secondary.release(taken.release, taken.first, taken.latest)
                     self.secondary_changed = True
                     self.releases.take(release, self.time)
             except Refused as error:
@@ -187,7 +188,8 @@ class Engine:
             self.counts["schedules:refused"] += 1
             return [Emission(0, refused)]
         self._advance(schedule.event_ts)
-        self.counts["schedules:used" if self.schedules.apply(schedule) else "schedules:superseded"] += 1
+        used = self.schedules.apply(schedule, self.releases.came(schedule))
+        self.counts["schedules:used" if used else "schedules:superseded"] += 1
         return self._sorted()
 
     def flow(self, flow: AnyFlow) -> list[Emission]:

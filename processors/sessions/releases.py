@@ -9,12 +9,14 @@ from typing import Any, Final
 
 from topics.calibration import SignalRules
 from topics.dead_letter import Refused
-from topics.macro import Release, period
+from topics.macro import Release, Schedule, period
 from topics.regime import AppliedRelease
-from topics.times import SECOND, format_ts
+from topics.times import DAY, SECOND, format_ts
 
 #: Periods of a series that are remembered: five years of months.
 _PERIODS: Final = 64
+#: No yield, percent a year either way, is further from 0.
+_LARGEST_RATE: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,13 @@ class Taken:
 
     Attributes:
         first: it is the first print of a period later than all before, the only kind that can surprise.
+        latest: no later period of the series has been taken up.
         late: the stream had passed its time; it acts from where the stream is.
     """
 
     release: Release
     first: bool
+    latest: bool
     late: bool
 
 
@@ -37,25 +41,25 @@ class Releases:
     def __init__(self, rules: SignalRules) -> None:
         self._rules = rules
         self._newest: dict[str, AppliedRelease] = {}
-        #: (vintage, release_ts) taken up last, by series and period.
+        #: (vintage, release_ts) taken up last, by series and, in their order, period.
         self._vintages: dict[str, dict[str, tuple[int, int]]] = {}
 
     def look(self, release: Release, now: int) -> Taken | None:
         """What a release brings at stream time ``now``, ns; None when that is nothing that is not known.
 
         A figure sent twice, an older vintage of a period and a period that is no longer remembered bring nothing.
-        Raises Refused when its reference period cannot be right. Nothing is taken up.
+        Nothing is taken up.
         """
-        self._check(release)
         known = self._vintages.get(release.series_id, {})
         this = (release.vintage, release.release_ts)
-        last = max(known, key=period, default=None)
-        forgotten = len(known) >= _PERIODS and period(release.ref_period) < min(map(period, known))
+        oldest, last = next(iter(known), None), next(reversed(known), None)
+        forgotten = oldest is not None and len(known) >= _PERIODS and period(release.ref_period) < period(oldest)
         if forgotten or known.get(release.ref_period, (0, 0)) >= this:
             return None
         repeated = known.get(release.ref_period, (0, 0))[0] == release.vintage
         first = release.vintage == 1 and not repeated and (last is None or period(release.ref_period) > period(last))
-        return Taken(release, first, now > release.release_ts)
+        latest = last is None or period(release.ref_period) >= period(last)
+        return Taken(release, first, latest, now > release.release_ts)
 
     def take(self, release: Release, now: int) -> None:
         """Take up a release that brings something at stream time ``now``, ns.
@@ -63,9 +67,12 @@ class Releases:
         One that comes after the stream has passed its time acts from ``now`` on; its ``applied_ts`` says so.
         """
         known = self._vintages.setdefault(release.series_id, {})
+        last = next(reversed(known), None)
         known[release.ref_period] = (release.vintage, release.release_ts)
-        while len(known) > _PERIODS:
-            del known[min(known, key=period)]
+        if last is not None and period(release.ref_period) < period(last):
+            known = self._vintages[release.series_id] = dict(sorted(known.items(), key=lambda each: period(each[0])))
+        if len(known) > _PERIODS:
+            del known[next(iter(known))]
         self._cite(release, now)
 
     def _cite(self, release: Release, now: int) -> None:
@@ -82,9 +89,24 @@ class Releases:
             consensus=release.consensus,
         )
 
-    def _check(self, release: Release) -> None:
-        """A figure of a month or quarter is published after it has ended."""
+    def came(self, schedule: Schedule) -> bool:
+        """Whether the release that is scheduled has been taken up: one of its period, from a day before it is due."""
+        known = self._vintages.get(schedule.series_id, {}).get(schedule.ref_period)
+        return known is not None and known[1] >= schedule.scheduled_ts - DAY
+
+    def check(self, release: Release) -> None:
+        """Raises Refused for a release that cannot be right.
+
+        A figure of a month or quarter is published after it has ended, and a yield has a size.
+        """
         rules = self._rules
+        rates = (rules.rate_home, rules.rate_foreign, rules.rate_free, rules.rate_long)
+        if release.series_id in rates and release.actual is not None and abs(release.actual) > _LARGEST_RATE:
+            raise Refused(
+                "implausible",
+                f"actual: the yield {release.series_id} is within +-{_LARGEST_RATE:g} percent "
+                f"(given {release.actual:g})",
+            )
         length = {rules.cpi: 7, rules.ppi: 7, rules.reer: 7, rules.gdp: 0}.get(release.series_id)
         if length is None:
             return
@@ -123,5 +145,7 @@ class Releases:
         """The releases that gave ``saved``."""
         releases = cls(rules)
         releases._newest = {s: AppliedRelease.model_validate(release) for s, release in saved["newest"].items()}
-        releases._vintages = {s: {p: (v, ts) for p, (v, ts) in known.items()} for s, known in saved["vintages"].items()}
+        for series, known in saved["vintages"].items():
+            ordered = sorted(known.items(), key=lambda each: period(each[0]))
+            releases._vintages[series] = {p: (vintage, ts) for p, (vintage, ts) in ordered}
         return releases

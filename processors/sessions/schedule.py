@@ -23,13 +23,18 @@ class Schedules:
         self._due: dict[tuple[str, str], Schedule] = {}
         self._came: set[tuple[str, str]] = set()
 
-    def apply(self, schedule: Schedule) -> bool:
-        """Take up a schedule; False when a newer one is known of the same release."""
+    def apply(self, schedule: Schedule, came: bool) -> bool:
+        """Take up a schedule; False when a newer one is known of the same release.
+
+        ``came``: its release has been taken up already, so that nobody waits for it.
+        """
         key = (schedule.series_id, schedule.ref_period)
         known = self._due.get(key)
         if known is not None and known.event_ts > schedule.event_ts:
             return False
         self._due[key] = schedule
+        if came:
+            self._came.add(key)
         return True
 
     def released(self, release: Release) -> None:

@@ -84,6 +84,7 @@ class Strips:
         self._ts: Ints = np.zeros(_GROW, dtype=np.int64)
         self._bid: Floats = np.full(_GROW, np.nan)
         self._ask: Floats = np.full(_GROW, np.nan)
+        self._newest = 0
         self._changed: set[str] = set()
 
     def __len__(self) -> int:
@@ -104,8 +105,12 @@ class Strips:
         rows, codes = rows[codes >= 0], codes[codes >= 0]
         taken = len(rows)
         ts = columns.event_ts[rows]
-        fresh = ts >= running_max(codes, ts, self._ts)
-        rows, codes, ts = rows[fresh], codes[fresh], ts[fresh]
+        if not len(rows):
+            return 0
+        if ts[0] < self._newest or (ts[1:] < ts[:-1]).any():
+            fresh = ts >= running_max(codes, ts, self._ts)
+            rows, codes, ts = rows[fresh], codes[fresh], ts[fresh]
+        self._newest = max(self._newest, int(ts.max(initial=0)))
         self._ts[codes] = ts
         for name, column in (("bid", self._bid), ("ask", self._ask)):
             value = columns.values[name][rows]
@@ -186,6 +191,7 @@ class Strips:
             raise ValueError(f"strips of version {saved.get('version')!r} cannot be read, only {_VERSION}")
         codes = [self._code(symbol) for symbol in saved["symbols"]]
         self._ts[codes] = np.frombuffer(base64.b64decode(saved["ts"]), dtype="<i8")
+        self._newest = max(self._newest, int(self._ts[codes].max(initial=0)))
         self._bid[codes] = np.frombuffer(base64.b64decode(saved["bid"]), dtype="<f8")
         self._ask[codes] = np.frombuffer(base64.b64decode(saved["ask"]), dtype="<f8")
 

@@ -1,6 +1,7 @@
 """Statistics of blockchain figures, which come at any hour and not session by session."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Self
 
@@ -71,7 +72,9 @@ class DayChange:
             return None
         age = point.ts - points[0].ts
         span = self._hours * _HOUR_NS
-        return point.value / points[0].value - 1.0 if span <= age <= span + span // 2 else None
+        # Figures at both ends of a float's range would have no finite change.
+        change = min(point.value / points[0].value, sys.float_info.max) - 1.0
+        return change if span <= age <= span + span // 2 else None
 
     def update(self, x: tuple[int, float], /) -> None:
         """Commit one value."""

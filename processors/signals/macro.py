@@ -37,6 +37,7 @@ class MacroSignals:
         "_differs",
         "_fomc",
         "_gdp",
+        "_grown",
         "_held",
         "_levels",
         "_nowcast",
@@ -59,6 +60,7 @@ class MacroSignals:
         self._quality = CashQuality()
         self._differential = RateDifferential()
         self._differs = False  # whether the committed session had both rates
+        self._grown = 0  # release time, ns, of the growth figure that acts
         #: z and session, counted from 0, in which it was taken up.
         self._held: dict[ModifierPartName, tuple[float, int]] = {}
         #: Newest figure and its release time, ns, by series.
@@ -67,8 +69,13 @@ class MacroSignals:
         self._parts: dict[str, tuple[str, float]] = {}
         self._counted: str | None = None
 
-    def release(self, release: Release, first: bool) -> None:
-        """Take up a release. ``first``: the first print of a new period, which alone can surprise."""
+    def release(self, release: Release, first: bool, latest: bool = True) -> None:
+        """Take up a release.
+
+        Args:
+            first: it is the first print of a new period, which alone can surprise.
+            latest: no later period of its series is known; of levels and fundamentals only the latest period acts.
+        """
         rules, series, actual = self._rules, release.series_id, release.actual
         if series == rules.fomc:
             if first and release.y2_pre is not None and release.y2_post is not None:
@@ -83,19 +90,18 @@ class MacroSignals:
                 self._surprise("ppi", self._ppi, actual - release.consensus)
         if series == rules.gdp:
             self._gdp.update(Vintage(release.ref_period, release.vintage, actual))
-            self._hold("gdp", None if self._gdp.value is None else self._gdp.value.z)
+            self._grow(release.release_ts, None if self._gdp.value is None else self._gdp.value.z)
         elif series == rules.nowcast:
             self._nowcast.update(GrowthFigure(release.ref_period, actual, self._session))
-            self._hold("gdp", None if self._nowcast.value is None else self._nowcast.value.z)
+            self._grow(release.release_ts, None if self._nowcast.value is None else self._nowcast.value.z)
         elif series == rules.reer:
             before = self._reer.value
             self._reer.update(MonthlyFigure(release.ref_period, actual, release.unit))
             if self._reer.value is not None and self._reer.value != before:  # a revision of an old month is no news
                 self._hold("reer", self._reer.value.z)
-        elif series in (rules.eps, rules.cfps):
+        elif latest and series in (rules.eps, rules.cfps):
             self._fundamental(release.ref_period, series, actual)
-        known = self._levels.get(series)
-        if series in self._kept() and (known is None or release.release_ts >= known[1]):
+        if latest and series in self._kept():
             self._levels[series] = (actual, release.release_ts)
 
     def commit(self, ts: int) -> None:
@@ -163,6 +169,12 @@ class MacroSignals:
         if z is not None:
             self._held[name] = (z, self._session)
 
+    def _grow(self, release_ts: int, z: float | None) -> None:
+        """Hold a revision of growth; one published before that which acts comes too late to say anything."""
+        if z is not None and release_ts >= self._grown:
+            self._grown = release_ts
+            self._hold("gdp", z)
+
     def _fundamental(self, period: str, series: str, value: float) -> None:
         """A period counts once, when both of its figures are there; what is revised later changes nothing."""
         self._parts[series] = (period, value)
@@ -186,6 +198,7 @@ class MacroSignals:
             "quality": self._quality.snapshot(),
             "differential": self._differential.snapshot(),
             "differs": self._differs,
+            "grown": self._grown,
             "held": {name: list(held) for name, held in self._held.items()},
             "levels": {series: list(level) for series, level in self._levels.items()},
             "counted": self._counted,
@@ -206,6 +219,7 @@ class MacroSignals:
         signals._quality = CashQuality.restore(read_object(snapshot, "quality"))
         signals._differential = RateDifferential.restore(read_object(snapshot, "differential"))
         signals._differs = read_bool(snapshot, "differs")
+        signals._grown = read_int(snapshot, "grown")
         held = read_pairs(snapshot, "held", float, int)
         signals._held = {name: held[name] for name in _HELD if name in held}
         signals._levels = read_pairs(snapshot, "levels", float, int)

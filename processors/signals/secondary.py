@@ -47,9 +47,9 @@ class SecondaryPanel:
         self._onchain = OnchainSignals(rules)
         self.seen: dict[str, tuple[int, str]] = {}
 
-    def release(self, release: Release, first: bool) -> None:
+    def release(self, release: Release, first: bool, latest: bool = True) -> None:
         """Take up a release; see :class:`MacroSignals`."""
-        self._macro.release(release, first)
+        self._macro.release(release, first, latest)
         self.seen[release.series_id] = (release.release_ts, "release")
 
     def flow(self, message: CrossSection | Offering | ChainFigure, previous_session: date | None = None) -> str:

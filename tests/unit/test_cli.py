@@ -29,6 +29,8 @@ COMMANDS = [
     ["feed"],
     ["replay"],
     ["tail"],
+    ["signals"],
+    ["coverage"],
     ["demo"],
     ["config"],
     ["config", "calibration"],
