@@ -50,8 +50,6 @@ METRICS: Final = (
 
 #: A watermark may speak of some hours ahead: a finished recording closes its last session with one.
 _WATERMARK_AHEAD: Final = DAY
-#: The largest sequence number of a tick block's column, and so of a single tick too.
-_SEQ_MAX: Final = int(np.iinfo(np.int64).max)
 
 
 class Market:
@@ -90,8 +88,6 @@ class Market:
             return self._single(record, flow.market, flow_ts(flow), flow, latest)
         body = decode_market(record.value, record.headers)
         if isinstance(body, Tick):
-            if body.seq is not None and body.seq > _SEQ_MAX:
-                raise Refused("invalid", f"seq: a sequence number is at most {_SEQ_MAX} (given {str(body.seq)[:80]!r})")
             return self._single(record, body.market, body.event_ts, body, latest)
         if isinstance(body, Watermark):
             return self._single(record, body.market, body.watermark_ts, body, record.timestamp + _WATERMARK_AHEAD)

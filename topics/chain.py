@@ -49,8 +49,8 @@ class ChainFigure(Message):
     tvl_usd: Money | None = Field(default=None, gt=0, le=1e15, description="value locked, USD")
     tvl_native: Price | None = Field(default=None, gt=0, le=1e18, description="the same in the chain's coin")
     stablecoin: Stablecoin | None = Field(default=None, description="price of a stablecoin")
-    dex_volume_usd: Money | None = Field(default=None, ge=0, le=1e15, description="traded on its exchanges in 24 hours, USD")
-    funding_rate: Number | None = Field(default=None, ge=-1, le=1, description="perpetual funding, fraction for eight hours")
+    dex_volume_usd: Money | None = Field(default=None, ge=0, le=1e15, description="DEX volume of 24 hours, USD")
+    funding_rate: Number | None = Field(default=None, ge=-1, le=1, description="funding, fraction for 8 hours")
     proposal: Proposal | None = Field(default=None, description="a governance decision executed in this block")
 
     @model_validator(mode="after")

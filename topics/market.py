@@ -12,6 +12,8 @@ from pydantic import Field, StringConstraints, model_validator
 from topics.instrument import parse_symbol
 from topics.message import Market, Message, Name, Price, Timestamp
 
+#: The largest sequence number: that of a tick block's column.
+SEQ_MAX = 2**63 - 1
 #: The longest symbol of the grammar.
 Symbol = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 
@@ -30,7 +32,7 @@ class Tick(Message):
     event_ts: Timestamp = Field(description="when it became true, RFC 3339 UTC; nanoseconds in memory")
     market: Market = Field(default="US", description="market whose regime it feeds; the topic's key")
     source: Name = Field(default="unspecified", description="feed or vendor; `model` for values that are modelled")
-    seq: int | None = Field(default=None, ge=0, description="sequence number within (symbol, source), rising")
+    seq: int | None = Field(default=None, ge=0, le=SEQ_MAX, description="number within (symbol, source), rising")
     recv_ts: Timestamp | None = Field(default=None, description="when the feed handler received it, RFC 3339 UTC")
     last: Price | None = Field(default=None, description="last trade or index value, in the instrument's own unit")
     bid: Price | None = Field(default=None, description="best bid, in the instrument's own unit")

@@ -112,7 +112,7 @@ class Releases:
             return
         if release.series_id == rules.reer and release.actual is not None and release.actual <= 0:
             raise Refused("implausible", f"actual: the index {release.series_id} is above 0 (given {release.actual:g})")
-        if length and len(release.ref_period) != length:
+        if length and (len(release.ref_period) != length or "Q" in release.ref_period):
             raise Refused(
                 "invalid", f"ref_period: {release.series_id} is monthly, YYYY-MM (given {release.ref_period!r})"
             )

@@ -13,7 +13,7 @@ from processors.signals.statistic import Json
 from processors.signals.zscore import TrailingZ
 from topics.calibration import ModifierPartName, SignalRules
 from topics.chain import ChainFigure, Pool
-from topics.message import Feature
+from topics.message import Feature, tidy
 from topics.offering import Offering
 from topics.times import DAY
 
@@ -139,9 +139,10 @@ class OnchainSignals:
             if isinstance(z, float):
                 yield Acting(name, z)
         tvl, peg = features.get("tvl_change_1d"), features.get("peg_bps")
-        if isinstance(tvl, float) and tvl < -self._rules.tvl_fall:
+        # At the digits that are published: what is shown as the threshold is not beyond it.
+        if isinstance(tvl, float) and tidy(tvl) < -self._rules.tvl_fall:
             yield Acting("tvl", 1.0)
-        if isinstance(peg, float) and peg > self._rules.peg_bps:
+        if isinstance(peg, float) and tidy(peg) > self._rules.peg_bps:
             yield Acting("peg", 1.0)
 
     def _newer(self, figure: ChainFigure, of: str) -> bool:
