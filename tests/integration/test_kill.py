@@ -46,6 +46,7 @@ from topics.catalog import (
     DEAD_LETTERS,
     HEDGE_REGIMES,
     MACRO_RELEASES,
+    MARKET_FLOWS,
     MARKET_TICKS,
     REGIME_MARKS,
     REGIME_STATES,
@@ -296,7 +297,7 @@ def committed(cluster: Cluster) -> dict[str, int]:
         found = {given.topic: member.committed(TopicPartition(given.topic, 0)) for given in market.inputs}
     finally:
         member.end()
-    assert found.keys() == {MARKET_TICKS, MACRO_RELEASES}
+    assert found.keys() == {MACRO_RELEASES, MARKET_FLOWS, MARKET_TICKS}
     return {topic: offset or 0 for topic, offset in found.items()}
 
 

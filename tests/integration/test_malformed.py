@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -42,9 +42,18 @@ from processors.stream.log import Headers, Out, TopicPartition
 from processors.stream.memory import MemoryCluster
 from processors.stream.metrics import Metrics
 from processors.stream.runner import Runner
-from topics.catalog import ALERTS, DEAD_LETTERS, MACRO_RELEASES, MARKET_TICKS, PORTFOLIO_SNAPSHOTS, REGIME_STATES
-from topics.codec import ARROW, ARROW_HEADERS, CONTENT_TYPE, JSON_HEADERS
+from topics.catalog import (
+    ALERTS,
+    DEAD_LETTERS,
+    MACRO_RELEASES,
+    MARKET_FLOWS,
+    MARKET_TICKS,
+    PORTFOLIO_SNAPSHOTS,
+    REGIME_STATES,
+)
+from topics.codec import ARROW, ARROW_HEADERS, CONTENT_TYPE, JSON_HEADERS, AnyFlow
 from topics.dead_letter import DeadLetter
+from topics.macro import Schedule
 from topics.ticks import SCHEMA, encode_block
 from topics.times import HOUR, MINUTE, format_ts
 
@@ -77,6 +86,31 @@ def document(**fields: Any) -> dict[str, Any]:
 
 RELEASE = {"series_id": "NFP", "release_ts": format_ts(TS), "ref_period": "2018-04", "actual": "1.5", "market": "US"}
 PORTFOLIO = {"portfolio_id": "alpha", "as_of": format_ts(TS), "mv": "1000000.00", "beta": 1.0}
+SCHEDULE: dict[str, Any] = {
+    "series_id": "NFP",
+    "ref_period": "2018-05",
+    "scheduled_ts": format_ts(TS + HOUR),
+    "event_ts": format_ts(TS),
+    "market": "US",
+}
+OFFERING: dict[str, Any] = {"offering_id": "o-1", "kind": "ipo", "pricing_ts": format_ts(TS), "market": "US"}
+FLOW = {"symbol": "UVXY", "event_ts": format_ts(TS), "market": "US", "aum": "512000000.00"}
+SECTION: dict[str, Any] = {
+    "universe": "SPX",
+    "session_date": "2018-04-30",
+    "session_prev": "2018-04-27",
+    "event_ts": format_ts(TS),
+    "market": "US",
+    "members": [{"id": "A", "ret": 0.01, "mcap_prev": 1.0}, {"id": "B", "ret": -0.01, "mcap_prev": 2.0}],
+}
+FIGURE: dict[str, Any] = {
+    "chain": "ethereum",
+    "block_number": 5_500_000,
+    "block_ts": format_ts(TS),
+    "finalized": True,
+    "market": "US",
+    "pool": {"pool": "DAI/ETH", "reserve_x": "1000", "reserve_y": "700000", "usd_x": "700"},
+}
 WATERMARK = {"watermark_ts": format_ts(TS), "market": "US"}
 
 
@@ -344,7 +378,8 @@ _FIELDS = {"market", "symbol", "event_ts", "source", "seq", "recv_ts", "last", "
 _FIELDS |= {"size", "settle", "open_interest", "iv", "official", "schema_version", "watermark_ts", "actual", "mv"}
 _FIELDS |= {"series_id", "release_ts", "ref_period", "vintage", "consensus", "consensus_n", "prior_as_first"}
 _FIELDS |= {"prior_revised", "y2_pre", "y2_post", "unit", "sa", "portfolio_id", "as_of", "beta", "cash", "margin_req"}
-_FIELDS |= {"policy", "fills", "positions"}
+_FIELDS |= {"policy", "fills", "positions", "receivable_vm", "margin_req_stress", "premium_due", "net_flow"}
+_FIELDS |= {name for kind in (Schedule, *get_args(AnyFlow)) for name in kind.model_fields}
 
 #: Topic, key, a good document of it, and by field what spoils it and the reasons this may have.
 KINDS: tuple[tuple[str, bytes, dict[str, Any], dict[str, tuple[st.SearchStrategy[Any], tuple[str, ...]]]], ...] = (
@@ -376,6 +411,81 @@ KINDS: tuple[tuple[str, bytes, dict[str, Any], dict[str, tuple[st.SearchStrategy
         },
     ),
     (
+        MACRO_RELEASES,
+        b"US",
+        SCHEDULE,
+        {
+            "scheduled_ts": (NO_TIME, ("invalid",)),
+            "event_ts": (NO_TIME, ("invalid",)),
+            "ref_period": (st.one_of(LETTERS, st.integers(), st.none()), ("invalid",)),
+            "cancelled": (st.one_of(st.none(), LETTERS, st.integers(min_value=2)), ("invalid",)),
+            "schema_version": (NO_VERSION, ("schema_version",)),
+        },
+    ),
+    (
+        MARKET_FLOWS,
+        b"US",
+        FLOW,
+        {
+            "event_ts": (NO_TIME, ("invalid",)),
+            "aum": (NO_COUNT, ("invalid",)),
+            "leverage": (NO_NUMBER, ("invalid",)),
+            "schema_version": (NO_VERSION, ("schema_version",)),
+        },
+    ),
+    (
+        MARKET_FLOWS,
+        b"US",
+        OFFERING,
+        {
+            "pricing_ts": (NO_TIME, ("invalid",)),
+            "kind": (st.one_of(LETTERS, st.none(), st.integers()), ("invalid",)),
+            "raised_usd": (NO_COUNT, ("invalid",)),
+            "schema_version": (NO_VERSION, ("schema_version",)),
+        },
+    ),
+    (
+        MARKET_FLOWS,
+        b"US",
+        SECTION,
+        {
+            "event_ts": (NO_TIME, ("invalid",)),
+            "session_date": (st.one_of(LETTERS, st.none(), st.integers(), st.just("2018-04-27")), ("invalid",)),
+            "members": (
+                st.one_of(
+                    NO_NUMBER,
+                    st.just([SECTION["members"][0]] * 2),
+                    st.just([SECTION["members"][0]]),
+                    st.just([{"id": "A", "ret": -1.0, "mcap_prev": 1.0}, SECTION["members"][1]]),
+                    st.just([{"id": "A", "ret": 0.0, "mcap_prev": 0}, SECTION["members"][1]]),
+                ),
+                ("invalid",),
+            ),
+            "schema_version": (NO_VERSION, ("schema_version",)),
+        },
+    ),
+    (
+        MARKET_FLOWS,
+        b"US",
+        FIGURE,
+        {
+            "block_ts": (NO_TIME, ("invalid",)),
+            "block_number": (st.one_of(NO_NUMBER, st.integers(max_value=-1)), ("invalid",)),
+            "finalized": (st.one_of(st.none(), LETTERS), ("invalid",)),
+            "tvl_usd": (st.one_of(NO_COUNT, st.just(0)), ("invalid",)),
+            "pool": (
+                st.one_of(
+                    NO_NUMBER,
+                    st.just(FIGURE["pool"] | {"kind": "concentrated"}),
+                    st.just(FIGURE["pool"] | {"reserve_x": "0"}),
+                    st.just(FIGURE["pool"] | {"fee": 1}),
+                ),
+                ("invalid",),
+            ),
+            "schema_version": (NO_VERSION, ("schema_version",)),
+        },
+    ),
+    (
         PORTFOLIO_SNAPSHOTS,
         b"alpha",
         PORTFOLIO,
@@ -390,6 +500,10 @@ KINDS: tuple[tuple[str, bytes, dict[str, Any], dict[str, tuple[st.SearchStrategy
 )
 
 
+#: Fields without which there is no message.
+NEEDED = ("event_ts", "symbol", "release_ts", "series_id", "as_of", "mv", "block_ts", "pricing_ts", "members")
+
+
 @st.composite
 def malformed(draw: st.DrawFn) -> Bad:
     topic, key, good, fields = draw(st.sampled_from(KINDS))
@@ -400,9 +514,7 @@ def malformed(draw: st.DrawFn) -> Bad:
         strategy, reasons = fields[name]
         return bad(json.dumps(good | {name: draw(strategy)}).encode(), *reasons, topic=topic, key=key)
     if way == "missing":
-        name = draw(
-            st.sampled_from([n for n in ("event_ts", "symbol", "release_ts", "series_id", "as_of", "mv") if n in good])
-        )
+        name = draw(st.sampled_from([n for n in NEEDED if n in good]))
         return bad(json.dumps({n: v for n, v in good.items() if n != name}).encode(), "invalid", topic=topic, key=key)
     if way == "extra":
         added = {draw(UNKNOWN_FIELD): draw(st.one_of(st.none(), st.integers(), st.text(max_size=5)))}
@@ -526,7 +638,8 @@ def test_every_malformed_input_is_one_dead_letter_and_changes_nothing_else(every
     by_record = {id(one.out): one for one in everything}
     at: Counter[str] = Counter()
     wanted: dict[str, tuple[Out, frozenset[str]]] = {}
-    offsets = {topic: _offsets(cluster, topic) for topic in (MARKET_TICKS, MACRO_RELEASES, PORTFOLIO_SNAPSHOTS)}
+    topics = (MARKET_TICKS, MACRO_RELEASES, MARKET_FLOWS, PORTFOLIO_SNAPSHOTS)
+    offsets = {topic: _offsets(cluster, topic) for topic in topics}
     for out in outs:
         offset = offsets[out.topic][at[out.topic]]
         at[out.topic] += 1
@@ -568,7 +681,7 @@ def test_every_malformed_input_is_one_dead_letter_and_changes_nothing_else(every
     refused = {name: _total(each, "alvh_records_total", outcome="refused") for name, each in metrics.items()}
     assert used["market"] + refused["market"] + used["hedge"] + refused["hedge"] == sum(
         len(list(cluster.read(TopicPartition(topic, 0))))
-        for topic in (MARKET_TICKS, MACRO_RELEASES, PORTFOLIO_SNAPSHOTS, "hedge.regimes")
+        for topic in (*topics, "hedge.regimes")
     )
     assert refused["alerts"] == 0
     assert _taken(metrics["market"]) == _taken(alone_metrics["market"]), "good ticks were lost or made up"
