@@ -7,13 +7,15 @@ uninterrupted run and one of a run that was killed, and says what was lost, doub
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +42,24 @@ from topics.catalog import (
     HEDGE_REBALANCES,
     HEDGE_REGIMES,
     MACRO_RELEASES,
+    MARKET_FLOWS,
     MARKET_TICKS,
     PORTFOLIO_SNAPSHOTS,
     REGIME_MARKS,
     REGIME_STATES,
     REGIME_TRANSITIONS,
 )
-from topics.codec import encode
-from topics.macro import Release
+from topics.chain import ChainFigure, Pool, Proposal, Stablecoin
+from topics.codec import AnyFlow, encode, flow_ts
+from topics.constituents import CrossSection, Member
+from topics.flows import Flow
+from topics.macro import Release, Schedule
 from topics.market import VALUES, Watermark
+from topics.message import Message
+from topics.offering import Offering
 from topics.portfolio import Portfolio, Position
 from topics.ticks import MISSING, TickColumns, invalid_rows
-from topics.times import DAY, HOUR, MINUTE, SECOND
+from topics.times import DAY, HOUR, MINUTE, SECOND, format_ts
 
 Entry = tuple[bytes | None, bytes | None]
 #: A history by topic and partition.
@@ -198,6 +206,13 @@ CALIBRATION = Calibration()
 FIRST, LAST = date(2018, 3, 1), date(2018, 4, 30)
 #: Synthetic sessions with ticks between the closes.
 DAYS = (date(2018, 5, 1), date(2018, 5, 2))
+#: In the first of them: a release; a block of a chain; the minutes; a figure of growth, revised.
+NOON = CALENDAR.open_ts(DAYS[0]) + 2 * HOUR
+BLOCK = NOON + 45 * MINUTE
+MINUTES = NOON + HOUR
+REVISION = NOON + 2 * HOUR
+#: Breadth begins before everything else, so that its z-score has its year in time.
+BREADTH_FIRST = date(2017, 7, 20)
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]], market: str = "US") -> TickColumns:
@@ -225,7 +240,7 @@ def single(topic: str, key: str | None, value: bytes, ts: int = 0) -> Single:
     return Single(topic, None if key is None else key.encode(), value, ts)
 
 
-def message(topic: str, document: Release | Portfolio | Watermark, key: str, ts: int = 0) -> Single:
+def message(topic: str, document: Message, key: str, ts: int = 0) -> Single:
     return single(topic, key, encode(document)[0], ts)
 
 
@@ -313,17 +328,263 @@ def close_rows(day: date, vix: float) -> list[dict[str, Any]]:
     ]
 
 
+# What the secondary signals live on. All of it is made up.
+
+
+def flow(figure: AnyFlow) -> Single:
+    return message(MARKET_FLOWS, figure, "US", flow_ts(figure))
+
+
+def figure(series: str, ts: int, period: str, actual: float | None, **fields: Any) -> Single:
+    made = Release(series_id=series, release_ts=ts, ref_period=period, actual=actual, **fields)
+    return message(MACRO_RELEASES, made, "US", ts)
+
+
+def due(series: str, period: str, ts: int, known: int, cancelled: bool = False) -> Single:
+    made = Schedule(series_id=series, ref_period=period, scheduled_ts=ts, event_ts=known, cancelled=cancelled)
+    return message(MACRO_RELEASES, made, "US", known)
+
+
+def _utc(day: date, hours: float = 13.5) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * SECOND + round(hours * HOUR)
+
+
+def _months(first: date, count: int) -> list[date]:
+    """First days of ``count`` months."""
+    return [date(first.year + (first.month - 1 + n) // 12, (first.month - 1 + n) % 12 + 1, 1) for n in range(count)]
+
+
+def more_closes(folder: Path) -> Path:
+    """Add breadth, total return and skew to the closes of a recorded directory."""
+    rng = random.Random(1)
+    file = folder / "ticks.csv"
+    header, *lines = file.read_text(encoding="utf-8").splitlines()
+    place = {name: n for n, name in enumerate(header.split(","))}
+    for number, day in enumerate(CALENDAR.sessions(BREADTH_FIRST, LAST)):
+        advances = rng.randint(900, 2100)
+        closes = [("ADVN", advances, CALENDAR.close_ts(day)), ("DECN", 3000 - advances, CALENDAR.close_ts(day))]
+        if day >= FIRST:
+            closes += [
+                ("SPXTR", 5200 + number, CALENDAR.close_ts(day)),
+                ("SKEW", 120 + number % 30, CALENDAR.vix_close_ts(day)),
+            ]
+        for symbol, value, ts in closes:
+            cells = [""] * len(place)
+            known = {"event_ts": format_ts(ts), "symbol": symbol, "last": str(value), "official": "true"}
+            for name, cell in {**known, "source": "breadth"}.items():
+                cells[place[name]] = cell
+            lines.append(",".join(cells))
+    lines.sort(key=lambda line: line.split(",")[place["event_ts"]])
+    file.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return folder
+
+
+def past_figures() -> list[Single]:
+    """Releases before the synthetic days: enough of each series that the next figure can be standardised."""
+    rng = random.Random(2)
+    found = []
+    for month in _months(date(2015, 8, 1), 26):
+        out = _utc(_months(month, 2)[1].replace(day=13))
+        for series in ("CPI_CORE_MOM", "PPI_FD_MOM"):
+            actual = round(rng.gauss(0.2, 0.1), 1)
+            found.append(figure(series, out, f"{month:%Y-%m}", actual, consensus=0.2, unit="percent"))
+        for series, usual in (("SPX_EPS_TTM", 110.0), ("SPX_CFPS_TTM", 150.0)):
+            found.append(figure(series, out + HOUR, f"{month:%Y-%m}", round(usual + rng.gauss(0, 3), 2)))
+    for month in _months(date(2015, 6, 1), 28):
+        out = _utc(_months(month, 2)[1].replace(day=20))
+        found.append(figure("REER_US", out, f"{month:%Y-%m}", round(100 + rng.gauss(0, 3), 2), unit="2020=100"))
+    for n, month in enumerate(_months(date(2015, 4, 1), 27)[::3]):
+        for vintage in (1, 2, 3):
+            out, growth = _utc(_months(month, 3 + vintage)[-1].replace(day=28)), round(2 + rng.gauss(0, 0.5), 1)
+            period = f"{month.year}-Q{(month.month + 2) // 3}"
+            found.append(figure("GDP", out, period, growth + n % 3, vintage=vintage))
+    for n in range(17):
+        day = date(2015, 10, 7) + timedelta(weeks=6 * n)
+        after = round(1 + rng.gauss(0, 0.03), 3)
+        found.append(figure("FOMC_MINUTES", _utc(day, 18), day.isoformat(), None, y2_pre=1.0, y2_post=after))
+    for n in range(32):
+        day = date(2017, 9, 25) + timedelta(weeks=n)
+        for series, level in (("US_2Y", 1.4 + 0.03 * n + 0.3 * (n > 29)), ("DE_2Y", -0.7 + 0.004 * n)):
+            found.append(figure(series, _utc(day), day.isoformat(), round(level + rng.gauss(0, 0.05), 2)))
+    day = CALENDAR.previous_session(DAYS[0])
+    for series, level in (("US_3M", 1.85), ("US_10Y", 2.95), ("SPX_DPS_TTM", 50.0)):
+        found.append(figure(series, _utc(day, 12), day.isoformat(), level))
+    known = _utc(day, 14)
+    found += [
+        due("FOMC_MINUTES", DAYS[0].isoformat(), MINUTES, known),
+        due("PPI_FD_MOM", "2018-03", NOON - HOUR, known),  # comes hours later
+        due("GDPNOW", "2018-Q2", NOON - 2 * HOUR, known),  # never comes
+        due("NFP", "2018-03", NOON, known, cancelled=True),
+    ]
+    return found
+
+
+def _block(ts: int, number: int, tvl: float, coin: float, reserve: float) -> ChainFigure:
+    return ChainFigure(
+        chain="ethereum",
+        block_number=number,
+        block_ts=ts,
+        finalized=True,
+        pool=Pool(pool="eth-usdc", reserve_x=reserve, reserve_y=3000 * reserve, usd_x=3000.0),
+        tvl_native=tvl,
+        stablecoin=Stablecoin(symbol="USDC", usd=coin),
+        dex_volume_usd=1e9 + number,
+        funding_rate=0.0001,
+    )
+
+
+def _cross_section(day: date, before: date, spread: float) -> CrossSection:
+    members = tuple(Member(id=f"M{n}", ret=round(spread * (n - 2), 4), mcap_prev=100.0 + n) for n in range(5))
+    return CrossSection(
+        universe="SPX",
+        session_date=day,
+        session_prev=before,
+        event_ts=CALENDAR.close_ts(day) + 20 * MINUTE,
+        members=members,
+    )
+
+
+def past_flows() -> list[Single]:
+    """Offerings, a block a session, and cross-sections before the synthetic days."""
+    rng = random.Random(3)
+    found: list[AnyFlow] = []
+    for kind, first, step in (("ipo", date(2017, 7, 24), 9), ("ido", date(2017, 8, 30), 14)):
+        for n in range(400):
+            day = first + timedelta(days=step * n)
+            if day > LAST:
+                break
+            ts = _utc(day, 20)
+            found.append(Offering(offering_id=f"{kind}-{n}", kind=kind, pricing_ts=ts, spac=n % 7 == 6))  # type: ignore[arg-type]
+    found.append(Offering(offering_id="ipo-20", kind="ipo", pricing_ts=_utc(LAST, 20.5)))  # a second time
+    sessions = CALENDAR.sessions(BREADTH_FIRST, LAST)[-40:]
+    for n, day in enumerate(sessions):
+        ts, reserve = CALENDAR.close_ts(day) - 10 * MINUTE, 900 + rng.gauss(0, 40)
+        if day == LAST:  # to compare the next day with
+            found.append(_block(BLOCK - DAY, 1000 + 2 * n, 1e6 + n, 1.0, reserve))
+        found.append(_block(ts, 1001 + 2 * n, 1e6 + n, 1 + rng.gauss(0, 1e-4), reserve))
+    pairs = pairwise(sessions[-23:])
+    found += [_cross_section(day, before, 0.002 + 0.0001 * n) for n, (before, day) in enumerate(pairs)]
+    return [flow(each) for each in found]
+
+
+def day_flows() -> list[Single]:
+    """Blocks and depth in the first synthetic day: locked value falls, a coin loses its peg, a pool empties."""
+    first, before = DAYS[0], CALENDAR.previous_session(DAYS[0])
+    later = [
+        _block(BLOCK + 5 * n * MINUTE, 2001 + n, 9e5 - 1e4 * n, 0.98 + 0.001 * n, 300.0 - 40 * n) for n in range(4)
+    ]
+    pending = later[0].model_copy(update={"block_number": 2000, "block_ts": BLOCK - MINUTE, "finalized": False})
+    raised = ChainFigure(
+        chain="ethereum",
+        block_number=2010,
+        block_ts=BLOCK + HOUR,
+        finalized=True,
+        proposal=Proposal(proposal_id="raise-7", kind="collateral"),
+    )
+    wide = (
+        b'{"block_number":1,"block_ts":"%s","chain":"x","finalized":true,'
+        b'"pool":{"kind":"concentrated","pool":"p","reserve_x":"1","reserve_y":"1","usd_x":"1"}}'
+    )
+    return [
+        flow(Flow(symbol="VX/2018-05-16", event_ts=NOON - 2 * SECOND, depth_bid_usd=4e6, depth_ask_usd=5e6)),
+        *(flow(each) for each in (pending, *later)),
+        # Refused, so that its place is that of the message before it.
+        single(MARKET_FLOWS, "US", wide % format_ts(BLOCK + 30 * MINUTE).encode(), later[-1].block_ts),
+        flow(later[0]),  # once more, and behind newer ones
+        flow(raised),
+        flow(_cross_section(first, CALENDAR.previous_session(before), 0.02)),  # of two sessions
+        flow(_cross_section(first, before, 0.01)),
+    ]
+
+
+def _black(forward: float, strike: float, years: float, vol: float, call: bool) -> float:
+    """Undiscounted Black-76."""
+    spread = vol * math.sqrt(years)
+    d1 = math.log(forward / strike) / spread + spread / 2
+    d2 = d1 - spread
+    sign = 1 if call else -1
+    return sign * (forward * _normal(sign * d1) - strike * _normal(sign * d2))
+
+
+def _normal(x: float) -> float:
+    return 0.5 * math.erfc(-x / math.sqrt(2))
+
+
+def strip_rows(ts: int, vol: float) -> list[dict[str, Any]]:
+    """Quotes of options on the SPX, and on a coin in that coin, at two expiries around thirty days."""
+    rows: list[dict[str, Any]] = []
+    strips = (
+        ("SPX", 2630.0, range(2230, 2931, 70), vol, 1.0, ("2018-05-18", "2018-06-15")),
+        ("BTC", 9100.0, range(4600, 15_801, 800), 4 * vol, 9100.0, ("2018-05-25", "2018-06-29")),
+    )
+    for root, forward, strikes, sigma, unit, expiries in strips:
+        for expiry in expiries:
+            years = (date.fromisoformat(expiry) - DAYS[0]).days / 365
+            for n, strike in enumerate(strikes):
+                for right in "CP":
+                    price = _black(forward, strike, years, sigma, right == "C") / unit
+                    symbol = f"{root}/{expiry}/{right}/{strike}"
+                    bid, ask = round(price * 0.98, 5), round(price * 1.02 + 1e-4, 5)
+                    rows.append({"ts": ts + n * SECOND, "symbol": symbol, "bid": bid, "ask": ask})
+    return sorted(rows, key=lambda row: row["ts"])
+
+
+def book_rows(start: int, minutes: int, rng: random.Random) -> list[dict[str, Any]]:
+    """The best prices of the front VX contract with their sizes, and trades, every twenty seconds."""
+    rows = []
+    for ts in range(start, start + minutes * MINUTE, 20 * SECOND):
+        bid = round(18 + rng.randint(0, 4) * 0.05, 2)
+        sizes = {"bid_size": float(rng.randint(1, 90)), "ask_size": float(rng.randint(1, 90))}
+        rows.append({"ts": ts, "symbol": "VX/2018-05-16", "bid": bid, "ask": round(bid + 0.05, 2), **sizes})
+        if rng.random() < 0.3:
+            rows.append({"ts": ts + SECOND, "symbol": "VX/2018-05-16", "last": bid, "size": 1.0})
+    return rows
+
+
+def more_close_rows(day: date) -> list[dict[str, Any]]:
+    """The official closes beside volatility of a session."""
+    closes = (("ADVN", 1000.0), ("DECN", 2000.0), ("SPXTR", 5230.0))
+    return [
+        *({"ts": CALENDAR.close_ts(day), "symbol": s, "last": value, "official": True} for s, value in closes),
+        {"ts": CALENDAR.vix_close_ts(day), "symbol": "SKEW", "last": 131.0, "official": True},
+    ]
+
+
+def interleaved(rows: Sequence[dict[str, Any]], more: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """More rows among those of one session, each before the first row that is later."""
+    waiting = sorted(more, key=lambda row: row["ts"])
+    found: list[dict[str, Any]] = []
+    at = 0
+    for row in rows:
+        while at < len(waiting) and waiting[at]["ts"] < row["ts"] < waiting[at]["ts"] + DAY:
+            found.append(waiting[at])
+            at += 1
+        found.append(row)
+    return [*found, *waiting[at:]]
+
+
 def whole_story(folder: Path) -> list[Item]:
     """Six months of real daily data, then two synthetic sessions with everything that can go wrong among the ticks.
 
-    Two markets, releases (one later than the stream, one that is none), four portfolios that change within the day.
+    Two markets, releases (one later than the stream, revised ones, one that is none), schedules, flows, option strips,
+    and four portfolios that change within the day.
     """
-    items: list[Item] = [*Recording(build_real(folder / "real", FIRST, LAST)).items()]
+    recorded = list(Recording(more_closes(build_real(folder / "real", FIRST, LAST))).items())
+    past = [item for item in recorded if isinstance(item, Single)] + past_figures() + past_flows()
+    # Each topic has its own partitions: that messages come before the ticks leaves the ticks in long blocks.
+    items: list[Item] = [
+        *sorted(past, key=lambda item: item.time),
+        *(item for item in recorded if isinstance(item, TickColumns)),
+    ]
     rng = random.Random(20180205)
     first, second = DAYS
-    opened, noon = CALENDAR.open_ts(first), CALENDAR.open_ts(first) + 2 * HOUR
+    opened, noon = CALENDAR.open_ts(first), NOON
     rows = session_rows(first, (15.5, 16, 17, 24, 31, 36, 33, 28), rng, step=120)
     rows += close_rows(first, 28.4)
+    closing = CALENDAR.close_ts(first)
+    more = strip_rows(NOON + 20 * SECOND, 0.2) + strip_rows(closing - 10 * MINUTE, 0.3)
+    more += book_rows(NOON - 10 * MINUTE, 20, random.Random(4)) + book_rows(closing + 10 * MINUTE, 20, random.Random(5))
+    rows = interleaved(rows, more + more_close_rows(first))
     half = len(rows) // 2
     items += [
         portfolio("alpha", opened - HOUR, fills="assumed"),
@@ -339,16 +600,26 @@ def whole_story(folder: Path) -> list[Item]:
         columns_of(rows[half:]),
     ]
     items += [
+        figure("GDP", noon - 30 * MINUTE, "2018-Q1", 2.3),
         release("CPI_CORE_MOM", noon, 0.4),
         release("NFP", noon - HOUR, 164.0),  # behind one that is newer: it comes late
         single(MACRO_RELEASES, "US", b'{"series_id":"GDP"}'),
+        figure("FOMC_MINUTES", MINUTES, first.isoformat(), None, y2_pre=2.5, y2_post=2.56),
+        figure("REER_US", MINUTES + MINUTE, "2017-10", 93.0, unit="2020=100"),
+        figure("PPI_FD_MOM", MINUTES + 30 * MINUTE, "2018-03", 0.5, consensus=0.2),
+        figure("SPX_EPS_TTM", MINUTES + 31 * MINUTE, "2018-03", 118.0),
+        figure("SPX_CFPS_TTM", MINUTES + 31 * MINUTE, "2018-03", 140.0),
+        figure("GDP", REVISION, "2018-Q1", 3.4, vintage=2),
         release("CPI_CORE_MOM", noon + 3 * HOUR, 0.3, vintage=2),
+        *day_flows(),
         portfolio("alpha", noon, fills="assumed", mv=6_000_000.0),
         portfolio("holder", noon + HOUR, positions=_held(30)),
         single(PORTFOLIO_SNAPSHOTS, "alpha", b'{"portfolio_id":"alpha","mv":-1}'),
         portfolio("promoter", noon + 4 * HOUR, policy="promoter", fills="assumed", mv=1_000_000.0),
     ]
-    items.append(columns_of(session_rows(second, (27, 22, 18, 15, 14), rng, step=120)))  # no official closes
+    rows = session_rows(second, (27, 22, 18, 15, 14), rng, step=120)  # no official closes
+    more = strip_rows(CALENDAR.close_ts(second) - 5 * MINUTE, 0.18)
+    items.append(columns_of(interleaved(rows, more)))
     items += [watermark(CALENDAR.vix_close_ts(second) + 12 * HOUR, market) for market in ("US", "EU")]
     return items
 

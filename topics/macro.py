@@ -70,10 +70,11 @@ class Release(Message):
 
 
 class Schedule(Message):
-    """That a release is expected, as its publisher's calendar says. A change is a new one for the same period."""
+    """That a release is expected, as its publisher's calendar says. A change is a new one for the same vintage."""
 
     series_id: Name = Field(description="series that will be released: CPI_CORE_MOM, FOMC_MINUTES, ...")
     ref_period: str = Field(description="what it will measure: 2018-01, 2018-Q1, 2018-01-31")
+    vintage: int = Field(default=1, ge=1, description="1 for the first print, 2 for its first revision, ...")
     scheduled_ts: Timestamp = Field(description="when it is due, RFC 3339 UTC")
     event_ts: Timestamp = Field(description="when this became known, RFC 3339 UTC; acts from then on, never before")
     market: Market = Field(default="US", description="the topic's key")

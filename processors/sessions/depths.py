@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -32,9 +33,9 @@ class Depths:
         fresh = [(bid, ask) for at, bid, ask in self._newest.values() if ts - at <= MAX_AGE]
         found = {}
         for name, side in (("depth_bid_usd", 0), ("depth_ask_usd", 1)):
-            there = [depths[side] for depths in fresh if depths[side] is not None]
+            there = [depth for depths in fresh if (depth := depths[side]) is not None]
             if there:
-                found[name] = float(sum(there))  # type: ignore[arg-type]  # the missing ones are left out just above
+                found[name] = math.fsum(there)  # exact, whatever their order
         return found
 
     def snapshot(self) -> dict[str, Any]:

@@ -90,9 +90,9 @@ class Releases:
         )
 
     def came(self, schedule: Schedule) -> bool:
-        """Whether the release that is scheduled has been taken up: one of its period, from a day before it is due."""
+        """Whether the release that is scheduled has been taken up, or a later vintage of its period."""
         known = self._vintages.get(schedule.series_id, {}).get(schedule.ref_period)
-        return known is not None and known[1] >= schedule.scheduled_ts - DAY
+        return known is not None and known[0] >= schedule.vintage
 
     def check(self, release: Release) -> None:
         """Raises Refused for a release that cannot be right.

@@ -15,20 +15,28 @@ _NEAR = DAY
 _GIVEN_UP = 30 * DAY
 
 
+#: Series, period and vintage.
+Key = tuple[str, str, int]
+
+
 class Schedules:
-    """Scheduled releases as of the stream's time, by series and period. A later word on one replaces an earlier one."""
+    """Scheduled releases as of the stream's time. A later word on one replaces an earlier one.
+
+    A year's calendar is known in advance, with the first estimate of a period and those after it: each is waited for by
+    itself.
+    """
 
     def __init__(self, rules: SignalRules) -> None:
         self._rules = rules
-        self._due: dict[tuple[str, str], Schedule] = {}
-        self._came: set[tuple[str, str]] = set()
+        self._due: dict[Key, Schedule] = {}
+        self._came: set[Key] = set()
 
     def apply(self, schedule: Schedule, came: bool) -> bool:
         """Take up a schedule; False when a newer one is known of the same release.
 
         ``came``: its release has been taken up already, so that nobody waits for it.
         """
-        key = (schedule.series_id, schedule.ref_period)
+        key = (schedule.series_id, schedule.ref_period, schedule.vintage)
         known = self._due.get(key)
         if known is not None and known.event_ts > schedule.event_ts:
             return False
@@ -38,10 +46,9 @@ class Schedules:
         return True
 
     def released(self, release: Release) -> None:
-        """The release of that period has come; its window stays until it has passed."""
-        key = (release.series_id, release.ref_period)
-        if key in self._due:
-            self._came.add(key)
+        """The release of that period has come, and with it every vintage before; its window stays until it has passed."""
+        this = (release.series_id, release.ref_period)
+        self._came |= {key for key in self._due if key[:2] == this and key[2] <= release.vintage}
 
     def freezes(self, ts: int) -> tuple[Freeze, ...]:
         """Windows without adds that are not urgent: open at ``ts``, ns, or opening within a day."""
@@ -56,11 +63,11 @@ class Schedules:
         return tuple(sorted(found, key=lambda freeze: (freeze.from_ts, freeze.series_id)))
 
     def overdue(self, ts: int) -> tuple[str, ...]:
-        """Releases that should have come by ``ts``, ns, as ``GDP:2018-Q1``."""
+        """Releases that should have come by ``ts``, ns, as ``GDP:2018-Q1``, and ``GDP:2018-Q1:2`` for a revision."""
         patience = self._rules.overdue_minutes * MINUTE
         return tuple(
             sorted(
-                f"{due.series_id}:{due.ref_period}"
+                f"{due.series_id}:{due.ref_period}" + (f":{due.vintage}" if due.vintage > 1 else "")
                 for key, due in self._due.items()
                 if not due.cancelled and key not in self._came and due.scheduled_ts + patience < ts
             )
@@ -86,7 +93,7 @@ class Schedules:
         schedules = cls(rules)
         for document, came in saved:
             schedule = Schedule.model_validate(document)
-            key = (schedule.series_id, schedule.ref_period)
+            key = (schedule.series_id, schedule.ref_period, schedule.vintage)
             schedules._due[key] = schedule
             if came:
                 schedules._came.add(key)

@@ -167,7 +167,8 @@ class MacroSignals:
 
     def _hold(self, name: ModifierPartName, z: float | None) -> None:
         if z is not None:
-            self._held[name] = (z, self._session)
+            held = {**self._held, name: (z, self._session)}
+            self._held = {each: held[each] for each in _HELD if each in held}
 
     def _grow(self, release_ts: int, z: float | None) -> None:
         """Hold a revision of growth; one published before that which acts comes too late to say anything."""

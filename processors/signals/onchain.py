@@ -73,7 +73,7 @@ class OnchainSignals:
             if level is not None and self._newer(figure, f"{name} {figure.chain}"):
                 self._levels[f"{name} {figure.chain}"] = level
                 used = True
-        if figure.proposal is not None and self._once(f"{figure.chain} {figure.proposal.proposal_id}"):
+        if figure.proposal is not None and self._once(f"proposal {figure.chain} {figure.proposal.proposal_id}"):
             if figure.proposal.kind != "other":
                 self._governance.append(figure.proposal.proposal_id)
             used = True
@@ -117,7 +117,9 @@ class OnchainSignals:
         for name in ("dex_volume_usd", "funding_rate"):
             levels = [v for key, v in self._levels.items() if key.startswith(name) and self._fresh(key, ts)]
             if levels:
-                found[name] = sum(levels) if name == "dex_volume_usd" else max(levels, key=abs)
+                # By value alone: after a restart the chains stand in another order.
+                by_size = max(levels, key=lambda level: (abs(level), level))
+                found[name] = math.fsum(levels) if name == "dex_volume_usd" else by_size
         if self._governance:
             found["governance_stress"] = len(self._governance)
         if dex_iv is not None and vix is not None:

@@ -1,12 +1,13 @@
 """The same input gives the same bytes: on every log, tick by tick or in blocks, in any batches, with any restarts.
 
 Rule 2 of the architecture. The story is six months of real daily data and two synthetic sessions with marks, refused
-rows, rows that come late or twice, releases and portfolios. It is in the log before the processors start: market, then
-hedge, then alerts; and once more all three at the same time.
+rows, rows that come late or twice, releases, schedules, flows, option strips and portfolios. It is in the log before
+the processors start: market, then hedge, then alerts; and once more all three at the same time.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -34,6 +35,7 @@ from history import (
     work_off,
 )
 
+from processors.regime.modifier import DIRECTIONS
 from processors.stream.log import Cluster
 from processors.stream.memory import MemoryCluster
 from processors.stream.sqlite import SqliteCluster
@@ -91,6 +93,7 @@ def test_the_story_has_everything_in_it(expected: Dump, story: list[Item]) -> No
     for reason in ("invalid", "unknown_symbol", "implausible", "crossed", "late", "session_committed", "not_json"):
         assert reasons["market.ticks", reason], reason
     assert reasons["macro.releases", "invalid"]
+    assert reasons["market.flows", "invalid"]
     assert reasons["portfolio.snapshots", "invalid"]
     assert len(expected[REGIME_STATES, 0]) > 120
     assert len(expected[REGIME_MARKS, 0]) > 300
@@ -99,6 +102,28 @@ def test_the_story_has_everything_in_it(expected: Dump, story: list[Item]) -> No
     assert any(b'"trigger":"close"' in value for value in triggers)
     assert {key for key, _ in expected[HEDGE_REBALANCES, 0]} >= {b"alpha", b"promoter", b"holder", b"spx-1m"}
     assert expected[ALERTS, 0]
+
+
+def test_every_kind_of_secondary_signal_is_in_the_story(expected: Dump) -> None:
+    regimes = [
+        json.loads(value) for topic in (REGIME_STATES, REGIME_MARKS) for _, value in expected[topic, 0] if value
+    ]
+    parts = Counter(name for regime in regimes for name, part in regime["modifier_parts"].items() if part["points"])
+    features = Counter(name for regime in regimes for name in regime["features"])
+    freezes, overdue = sum(bool(r["freezes"]) for r in regimes), sum(bool(r["overdue"]) for r in regimes)
+    print(f"\n  regimes with a part: {dict(parts)}\n  with a window: {freezes}, with a release overdue: {overdue}")
+    # A coin's z-score would take ninety sessions of option strips.
+    assert DIRECTIONS.keys() - parts.keys() <= {"dex_iv_spread", "divergence"}
+    for name in (
+        *("mfiv30", "skew25", "dex_iv30", "dex_iv_spread", "skew_change5", "spxtr", "ad_divergence", "dispersion"),
+        *("ofi", "quote_to_trade", "book_depth", "top_bid_usd", "depth_bid_usd", "amm_depth_usd", "tvl_change_1d"),
+        *("governance_stress", "funding_rate", "dex_volume_usd", "gdp_revision", "ddm_gap", "rate_free"),
+    ):
+        assert features[name], name
+    assert freezes
+    assert {name for regime in regimes for name in regime["overdue"]} == {"PPI_FD_MOM:2018-03", "GDPNOW:2018-Q2"}
+    rebalances = [json.loads(value) for _, value in expected[HEDGE_REBALANCES, 0] if value]
+    assert any(rebalance["trigger"] == "freeze" for rebalance in rebalances)
 
 
 @pytest.mark.parametrize(
