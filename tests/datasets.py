@@ -550,8 +550,11 @@ def _period(day: date, kind: str) -> str:
     """The period that a release on that day most likely measures; it labels the release and nothing rests on it."""
     if kind == "day":
         return day.isoformat()
-    before = day.replace(day=1) - timedelta(days=1)
-    return f"{before:%Y-%m}" if kind == "month" else f"{before.year}-Q{(before.month - 1) // 3 + 1}"
+    first = day.replace(day=1)
+    if kind == "month":
+        return f"{first - timedelta(days=1):%Y-%m}"
+    before = first.replace(month=(day.month - 1) // 3 * 3 + 1) - timedelta(days=1)  # the quarter that was over last
+    return f"{before.year}-Q{(before.month - 1) // 3 + 1}"
 
 
 def _portfolio(as_of: datetime) -> dict[str, object]:

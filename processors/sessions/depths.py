@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from topics.flows import Flow
-from topics.times import SECOND
+from topics.times import DAY, SECOND
 
 #: Displayed depth is gone in seconds: an older book is missing, not thin.
 MAX_AGE: Final = 5 * SECOND
@@ -27,6 +27,10 @@ class Depths:
             return "superseded"
         self._newest[flow.symbol] = (flow.event_ts, flow.depth_bid_usd, flow.depth_ask_usd)
         return "used"
+
+    def forget(self, ts: int) -> None:
+        """Drop the books that are more than a day old at ``ts``, ns."""
+        self._newest = {symbol: depth for symbol, depth in self._newest.items() if ts - depth[0] <= DAY}
 
     def features(self, ts: int) -> dict[str, float]:
         """``depth_bid_usd`` and ``depth_ask_usd`` at ``ts``, ns, over all instruments whose book is not stale."""

@@ -381,6 +381,7 @@ class Engine:
         self._emit(at, decide_close(self._rules, self.memory, regime_inputs(signals), at.modifier.value), row)
         self.secondary.next_session()
         self.schedules.forget(ts)
+        self.depths.forget(ts)
         following = self._calendar.next_session(session.day)
         if session.officials:
             # A contract has no settlement on the day it expires, so nobody waits for one.

@@ -11,7 +11,7 @@ from topics.calibration import SignalRules
 from topics.dead_letter import Refused
 from topics.macro import Release, Schedule, period
 from topics.regime import AppliedRelease
-from topics.times import DAY, SECOND, format_ts
+from topics.times import SECOND, format_ts
 
 #: Periods of a series that are remembered: five years of months.
 _PERIODS: Final = 64

@@ -46,7 +46,7 @@ class Schedules:
         return True
 
     def released(self, release: Release) -> None:
-        """The release of that period has come, and with it every vintage before; its window stays until it has passed."""
+        """The release has come, and with it every vintage before; its window stays until it has passed."""
         this = (release.series_id, release.ref_period)
         self._came |= {key for key in self._due if key[:2] == this and key[2] <= release.vintage}
 

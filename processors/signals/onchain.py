@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from processors.signals._reading import read_float, read_int, read_object, read_pairs, read_strings
 from processors.signals.acting import Acting
@@ -19,6 +19,8 @@ from topics.times import DAY
 
 #: Chains never close; a figure older than this is missing at a decision.
 _MAX_AGE: Final = DAY
+#: A pool, chain or coin that shows nothing for so long is forgotten.
+_FORGOTTEN: Final = 30 * DAY
 #: Sessions of the trailing windows: 90 days of implied volatility, 30 of depth.
 _SPREAD_DAYS, _DEPTH_DAYS = 90, 30
 #: An IDO is counted over 30 days, about 21 sessions, against a year.
@@ -88,6 +90,7 @@ class OnchainSignals:
 
     def commit(self, ts: int, dex_iv: float | None, vix: float | None, ofi: float | None) -> None:
         """Commit the session at ``ts``, ns: sample what the chains show. Volatilities in vol points."""
+        self._forget(ts - _FORGOTTEN)
         depth = self._depth(ts)
         if depth is not None:
             self._depth_z.update(depth)
@@ -146,6 +149,14 @@ class OnchainSignals:
             yield Acting("tvl", 1.0)
         if isinstance(peg, float) and tidy(peg) > self._rules.peg_bps:
             yield Acting("peg", 1.0)
+
+    def _forget(self, before: int) -> None:
+        """Drop what no block has shown since ``before``, ns: pools and coins come and go."""
+        gone = {of for of, (_, ts) in self._blocks.items() if ts < before}
+        kept: tuple[dict[str, Any], ...] = (self._blocks, self._depths, self._tvl, self._pegs, self._levels)
+        for of in gone:
+            for each in kept:
+                each.pop(of, None)
 
     def _newer(self, figure: ChainFigure, of: str) -> bool:
         """Whether the block is later than the last one that showed ``of``; it is the last one from now on."""

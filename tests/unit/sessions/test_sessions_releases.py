@@ -645,9 +645,21 @@ def test_a_schedule_that_becomes_known_after_its_release_makes_nobody_wait() -> 
 def test_a_second_estimate_is_waited_for_although_the_first_came() -> None:
     engine = warm()
     push(engine, [figure(GDP, "2017-Q3", morning(3), 2.0)])
-    push(engine, [due(period="2017-Q3", known=morning(4)).model_copy(update={"series_id": GDP})])
+    first = due(period="2017-Q3", known=morning(4)).model_copy(update={"series_id": GDP})
+    push(engine, [first, first.model_copy(update={"vintage": 2})])
     (late,) = seen(engine, DUE + 2 * HOUR)
-    assert late.overdue == (f"{GDP}:2017-Q3",)
+    assert late.overdue == (f"{GDP}:2017-Q3:2",)
+
+
+def test_a_calendar_known_in_advance_waits_for_each_vintage_and_a_later_one_ends_the_waiting_for_all() -> None:
+    engine = warm()
+    first = due(period="2017-Q3", known=morning(3)).model_copy(update={"series_id": GDP})
+    push(engine, [first, first.model_copy(update={"vintage": 2}), first.model_copy(update={"vintage": 3})])
+    (late,) = seen(engine, DUE + 2 * HOUR)
+    assert late.overdue == (f"{GDP}:2017-Q3", f"{GDP}:2017-Q3:2", f"{GDP}:2017-Q3:3")
+    push(engine, [figure(GDP, "2017-Q3", DUE + 3 * HOUR, 2.0).model_copy(update={"vintage": 2})])
+    (later,) = seen(engine, DUE + 4 * HOUR)
+    assert later.overdue == (f"{GDP}:2017-Q3:3",)
 
 
 @pytest.mark.parametrize("cut", range(6))
