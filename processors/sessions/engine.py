@@ -158,27 +158,29 @@ class Engine:
     def release(self, release: Release) -> list[Emission]:
         """Take up a release. Instants before its publication fire first, without it."""
         self._out = []
-        refused = self._outside(release.release_ts)
+        # What is refused does not move the stream's time.
+        refused = self._outside(release.release_ts) or self.releases.unfit(release)
         if refused is None:
-            try:
-                self.releases.check(release)  # what is refused does not move the stream's time
-                self._advance(release.release_ts)
-                taken = self.releases.look(release, self.time)
-                if taken is not None:
-                    self.secondary.release(taken.release, taken.first, taken.latest)
-                    self.secondary_changed = True
-                    self.releases.take(release, self.time)
-            except Refused as error:
-                refused = error
-            except ValueError as error:  # a statistic that cannot take the figure says why, and is unchanged
-                refused = Refused("invalid", f"{release.series_id}: {error}")
-            else:
-                self.counts[f"releases:{_outcome(taken)}"] += 1
-                self.schedules.released(release)
+            self._advance(release.release_ts)
+            refused = self._take(release)
         if refused is not None:
             self.counts["releases:refused"] += 1
             self._out.append(Emission(0, refused))
         return self._sorted()
+
+    def _take(self, release: Release) -> Refused | None:
+        """Take up a release at the stream's time, or say why it cannot be."""
+        taken = self.releases.look(release, self.time)
+        if taken is not None:
+            try:
+                self.secondary.release(taken.release, taken.first, taken.latest)
+            except ValueError as error:  # a statistic that cannot take the figure says why, and is unchanged
+                return Refused("invalid", f"{release.series_id}: {error}")
+            self.secondary_changed = True
+            self.releases.take(release, self.time)
+        self.counts[f"releases:{_outcome(taken)}"] += 1
+        self.schedules.released(release)
+        return None
 
     def schedule(self, schedule: Schedule) -> list[Emission]:
         """Take up that a release is due. Instants before this became known fire first, without it."""

@@ -94,39 +94,33 @@ class Releases:
         known = self._vintages.get(schedule.series_id, {}).get(schedule.ref_period)
         return known is not None and known[0] >= schedule.vintage
 
-    def check(self, release: Release) -> None:
-        """Raises Refused for a release that cannot be right.
+    def unfit(self, release: Release) -> Refused | None:
+        """Why a release cannot be right; None when it can.
 
-        A figure of a month or quarter is published after it has ended, and a yield has a size.
+        A figure of a month or quarter is published after it has ended, a yield has a size, and an index is above 0.
         """
-        rules = self._rules
+        rules, series, actual = self._rules, release.series_id, release.actual
         rates = (rules.rate_home, rules.rate_foreign, rules.rate_free, rules.rate_long)
-        if release.series_id in rates and release.actual is not None and abs(release.actual) > _LARGEST_RATE:
-            raise Refused(
-                "implausible",
-                f"actual: the yield {release.series_id} is within +-{_LARGEST_RATE:g} percent "
-                f"(given {release.actual:g})",
+        if series in rates and actual is not None and abs(actual) > _LARGEST_RATE:
+            return Refused(
+                "implausible", f"actual: the yield {series} is within +-{_LARGEST_RATE:g} percent (given {actual:g})"
             )
-        length = {rules.cpi: 7, rules.ppi: 7, rules.reer: 7, rules.gdp: 0}.get(release.series_id)
-        if length is None:
-            return
-        if release.series_id == rules.reer and release.actual is not None and release.actual <= 0:
-            raise Refused("implausible", f"actual: the index {release.series_id} is above 0 (given {release.actual:g})")
-        if length and (len(release.ref_period) != length or "Q" in release.ref_period):
-            raise Refused(
-                "invalid", f"ref_period: {release.series_id} is monthly, YYYY-MM (given {release.ref_period!r})"
-            )
-        if not length and "Q" not in release.ref_period:
-            raise Refused(
-                "invalid", f"ref_period: {release.series_id} is quarterly, YYYY-Qn (given {release.ref_period!r})"
-            )
+        if series == rules.reer and actual is not None and actual <= 0:
+            return Refused("implausible", f"actual: the index {series} is above 0 (given {actual:g})")
+        given = release.ref_period
+        if series in (rules.cpi, rules.ppi, rules.reer):
+            if len(given) != len("2018-01") or "Q" in given:
+                return Refused("invalid", f"ref_period: {series} is monthly, YYYY-MM (given {given!r})")
+        elif series == rules.gdp:
+            if "Q" not in given:
+                return Refused("invalid", f"ref_period: {series} is quarterly, YYYY-Qn (given {given!r})")
+        else:
+            return None
         day = datetime.fromtimestamp(release.release_ts // SECOND, UTC).date()
-        if period(release.ref_period)[1] >= day:
-            raise Refused(
-                "invalid",
-                f"ref_period: {release.series_id} of {release.ref_period} published {format_ts(release.release_ts)}, "
-                "before that period was over",
-            )
+        if period(given)[1] < day:
+            return None
+        when = format_ts(release.release_ts)
+        return Refused("invalid", f"ref_period: {series} of {given} published {when}, before that period was over")
 
     @property
     def newest(self) -> tuple[AppliedRelease, ...]:
