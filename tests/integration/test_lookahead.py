@@ -214,10 +214,9 @@ def _message(topic: str, what: bytes) -> Callable[[Item], Item | None]:
         (_vix, NOON),
         (_option, NOON + 5 * MINUTE),
         (_message(MACRO_RELEASES, b"release_ts\":\"" + format_ts(NOON).encode()), NOON + 5 * MINUTE),
-        (_message(MACRO_RELEASES, b"scheduled_ts"), NOON),
         (_message(MARKET_FLOWS, format_ts(BLOCK).encode()), BLOCK + 5 * MINUTE),
     ],
-    ids=["tick", "option", "release", "schedule", "block"],
+    ids=["tick", "option", "release", "block"],
 )
 def test_the_check_finds_a_look_ahead(
     story: list[Item], expected: Dump, change: Callable[[Item], Item | None], after: int

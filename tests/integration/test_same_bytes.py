@@ -128,14 +128,14 @@ def test_every_kind_of_secondary_signal_is_in_the_story(expected: Dump) -> None:
 
 @pytest.mark.parametrize(
     ("block", "batch", "seed"),
-    [(None, 1, 1), (None, 7, 2), (13, 1, 4), (13, 1000, 5), (4000, 7, 7)],
+    [(None, 1, 1), (None, 7, 2), (13, 1000, 5), (4000, 7, 7)],
 )
 def test_memory(story: list[Item], expected: Dump, block: int | None, batch: int, seed: int) -> None:
     cluster = MemoryCluster(max_records=batch)
     same(expected, staged(cluster, story, block=block, batch=batch, restarts=6, seed=seed, steps=2000 // batch))
 
 
-@pytest.mark.parametrize(("block", "batch"), [(None, 7), (13, 1000), (4000, 1)])
+@pytest.mark.parametrize(("block", "batch"), [(None, 7), (4000, 1)])
 def test_sqlite(story: list[Item], expected: Dump, tmp_path: Path, block: int | None, batch: int) -> None:
     cluster = SqliteCluster(tmp_path / "log.db", max_records=batch)
     same(expected, staged(cluster, story, block=block, batch=batch, restarts=4, seed=8, steps=300 // batch + 2))
@@ -143,7 +143,7 @@ def test_sqlite(story: list[Item], expected: Dump, tmp_path: Path, block: int | 
 
 
 @pytest.mark.kafka
-@pytest.mark.parametrize(("block", "batch", "restarts"), [(None, 1000, 1), (13, 70, 0), (4000, 1000, 1)])
+@pytest.mark.parametrize(("block", "batch", "restarts"), [(None, 1000, 1), (13, 70, 1)])
 def test_kafka(story: list[Item], expected: Dump, broker: str, block: int | None, batch: int, restarts: int) -> None:
     from processors.stream.kafka import KafkaCluster
 
