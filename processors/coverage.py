@@ -29,7 +29,7 @@ from processors.signals.catalogue import NEEDS
 from processors.view import printable
 from topics.calibration import Calibration, ModifierPartName, RegimeRules
 from topics.catalog import REGIME_STATES
-from topics.message import STATES, Feature, State
+from topics.message import STATES, Feature, State, feature_number
 from topics.regime import Regime
 
 #: The feature that a part of the modifier stands on.
@@ -197,10 +197,7 @@ def _modifier(regime: Regime) -> float:
 
 
 def _inputs(features: Mapping[str, Feature]) -> RegimeInputs:
-    def number(name: str) -> float | None:
-        value = features.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
+    number = partial(feature_number, features)
     inverted = features.get("inverted")
     return RegimeInputs(
         vix=number("vix"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
@@ -148,6 +149,12 @@ LAYERS: tuple[Layer, ...] = ("L1", "L2", "L3", "TT", "R")
 
 #: A single value of a feature in evidence.
 Feature = bool | int | Number | str
+
+
+def feature_number(features: Mapping[str, Feature], name: str) -> float | None:
+    """A numeric feature as a float; None when it is missing, a flag or a word."""
+    value = features.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 class Record(BaseModel):

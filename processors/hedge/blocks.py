@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from processors.hedge.book import Book, Contract
-from processors.hedge.liquidity import portfolio_quick_ratio
+from processors.signals.liquidity import QuickRatio
 from topics.calibration import HedgeRules
 from topics.portfolio import Portfolio
 from topics.regime import Regime
@@ -17,11 +17,18 @@ _BLIND = frozenset({"vix:missing", "vix:stale"})
 
 
 def blocked(
-    rules: HedgeRules, regime: Regime, portfolio: Portfolio, book: Book, opening: Contract | None, urgent: bool
+    rules: HedgeRules,
+    regime: Regime,
+    portfolio: Portfolio,
+    book: Book,
+    opening: Contract | None,
+    ratio: QuickRatio | None,
+    urgent: bool,
 ) -> tuple[str, ...]:
     """Reasons that block adds, sorted; reductions stay possible under every one of them.
 
-    ``urgent``: the state has just become `high`; no window around a release holds that up.
+    ``ratio``: the portfolio's quick ratio; missing blocks nothing. ``urgent``: the state has just become `high`; no
+    window around a release holds that up.
 
     ====================================  ==========================================================================
     ``regime:held``                       the state is held because VIX is missing or stale
@@ -36,11 +43,17 @@ def blocked(
     ``liquidity:quick_ratio``             less than ``quick_ratio_min`` is liquid of what falls due
     ====================================  ==========================================================================
     """
-    return tuple(sorted(_reasons(rules, regime, portfolio, book, opening, urgent)))
+    return tuple(sorted(_reasons(rules, regime, portfolio, book, opening, ratio, urgent)))
 
 
 def _reasons(
-    rules: HedgeRules, regime: Regime, portfolio: Portfolio, book: Book, opening: Contract | None, urgent: bool
+    rules: HedgeRules,
+    regime: Regime,
+    portfolio: Portfolio,
+    book: Book,
+    opening: Contract | None,
+    ratio: QuickRatio | None,
+    urgent: bool,
 ) -> Iterator[str]:
     if regime.held or _BLIND.intersection(regime.degraded):
         yield "regime:held"
@@ -61,7 +74,6 @@ def _reasons(
     yield from (f"price:{symbol}" for symbol in book.unpriced)
     if not urgent:
         yield from (f"freeze:{series}" for series in frozen(regime, max(regime.event_ts, portfolio.as_of)))
-    ratio = portfolio_quick_ratio(regime, portfolio)
     if ratio is not None and ratio.value is not None and ratio.value < rules.quick_ratio_min:
         yield "liquidity:quick_ratio"
 

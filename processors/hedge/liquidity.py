@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from processors.signals.liquidity import QuickRatio, quick_ratio
-from topics.message import Feature
+from topics.message import feature_number
 from topics.portfolio import Portfolio
 from topics.regime import Regime
 
@@ -14,15 +14,10 @@ def portfolio_quick_ratio(regime: Regime, portfolio: Portfolio) -> QuickRatio | 
     Depth is that of the bid side, which a long hedge must hit to leave: as published for the top five levels, else what
     stands at the best bid of the front contract. The overlay's exit is 0: there is none.
     """
-    depth = _number(regime.features, "depth_bid_usd")
+    depth = feature_number(regime.features, "depth_bid_usd")
     if depth is None:
-        depth = _number(regime.features, "top_bid_usd")
+        depth = feature_number(regime.features, "top_bid_usd")
     stress, due = portfolio.margin_req_stress, portfolio.premium_due
     if stress is None or due is None:
         return None
     return quick_ratio(portfolio.cash, depth, portfolio.receivable_vm, stress + due)
-
-
-def _number(features: dict[str, Feature], name: str) -> float | None:
-    value = features.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

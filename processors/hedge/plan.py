@@ -85,8 +85,8 @@ class _Planner:
         if self.state == "high":
             self.entered_high = memory.entered_high if memory.state == "high" else self.session_date
         urgent = self.state == "high" and self.entered_high == self.session_date
-        self.blocked = blocked(rules, regime, portfolio, self.book, self.opening, urgent)
         self.quick_ratio = portfolio_quick_ratio(regime, portfolio)
+        self.blocked = blocked(rules, regime, portfolio, self.book, self.opening, self.quick_ratio, urgent)
         self.vectors = self._aims(market)
 
     def plan(self) -> Plan:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from processors.hedge.weights import Vector, sleeves, vector
 from topics.calibration import HedgeRules
-from topics.message import Feature, State
+from topics.message import Feature, State, feature_number
 
 
 def tilt(rules: HedgeRules, state: State, weights: Vector, signals: Mapping[str, Feature]) -> Vector:
@@ -26,7 +26,7 @@ def macd_tilt(rules: HedgeRules, signals: Mapping[str, Feature]) -> float:
 
     0 after ``macd_decay`` sessions, before any crossover, and while the MACD still shows its seed.
     """
-    cross, sessions = signals.get("macd_last_cross"), _number(signals.get("macd_sessions_since_cross"))
+    cross, sessions = signals.get("macd_last_cross"), feature_number(signals, "macd_sessions_since_cross")
     if signals.get("macd_acting") is not True or sessions is None or cross not in ("bullish", "bearish"):
         return 0.0
     share = max(0.0, 1.0 - sessions / rules.macd_decay)
@@ -35,9 +35,5 @@ def macd_tilt(rules: HedgeRules, signals: Mapping[str, Feature]) -> float:
 
 def rsi_tilt(rules: HedgeRules, state: State, signals: Mapping[str, Feature]) -> float:
     """``rsi_tilt`` in ``low`` while RSI(14) of the SPX is at or below ``rsi_low``, else 0."""
-    rsi = _number(signals.get("rsi14"))
+    rsi = feature_number(signals, "rsi14")
     return rules.rsi_tilt if state == "low" and rsi is not None and rsi <= rules.rsi_low else 0.0
-
-
-def _number(value: Feature | None) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -10,7 +10,7 @@ from typing import Any, Final
 from processors.signals.beta import Beta, BetaValue, ExcessReturns
 from processors.signals.calendar import SessionCalendar
 from processors.signals.realised import SESSIONS_PER_YEAR
-from topics.message import Feature
+from topics.message import Feature, feature_number
 from topics.portfolio import Portfolio
 from topics.times import MINUTE
 
@@ -32,7 +32,8 @@ class MarketClose:
     @classmethod
     def of(cls, session_date: date, features: Mapping[str, Feature]) -> MarketClose:
         """What a committed regime says of it."""
-        return cls(session_date, _number(features, "spx"), _number(features, "spxtr"), _number(features, "rate_free"))
+        spx, spxtr, free = (feature_number(features, name) for name in ("spx", "spxtr", "rate_free"))
+        return cls(session_date, spx, spxtr, free)
 
 
 def excess_return(before: MarketClose, now: MarketClose) -> float | None:
@@ -108,8 +109,3 @@ class Track:
         """The track that gave ``saved``."""
         values = {date.fromisoformat(day): (mv, flow) for day, (mv, flow) in saved["values"].items()}
         return cls(values, Beta.restore(saved["beta"]))
-
-
-def _number(features: Mapping[str, Feature], name: str) -> float | None:
-    value = features.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -16,6 +16,7 @@ from processors.signals.dividends import (
     TotalReturn,
     dividend_gap,
 )
+from processors.signals.features import put
 from processors.signals.rotation import Rotation, SectorPair
 from processors.signals.signals import Signals
 from processors.signals.statistic import Json
@@ -90,26 +91,26 @@ class EquitySignals:
             breadth = self._breadth.value
             if breadth is not None:
                 today["ad_net_ratio"] = breadth.net_ratio
-                _put(today, "ad_sum20", breadth.sum20)
-                _put(today, "ad_z", breadth.z)
-                _put(today, "ad_divergence", breadth.divergence)
+                put(today, "ad_sum20", breadth.sum20)
+                put(today, "ad_z", breadth.z)
+                put(today, "ad_divergence", breadth.divergence)
         if "XLRE" in closes and "SPY" in closes:
             self._rotation.update(SectorPair(closes["XLRE"], closes["SPY"]))
             rotation = self._rotation.value
             if rotation is not None:
-                _put(today, "reit_z", rotation.z)
+                put(today, "reit_z", rotation.z)
                 today["reit_rotation"] = rotation.rotating
         self._commit_dividends(session_date, closes.get("SPXTR"), core.spx, dividend, rate_long)
 
     def _commit_surface(self, closes: Mapping[str, float], core: Signals) -> None:
         today = self._today
         for symbol in ("SPXTR", "SKEW", "DSPX", "VIX9D", "VIX6M"):
-            _put(today, symbol.lower(), closes.get(symbol))
+            put(today, symbol.lower(), closes.get(symbol))
         levels = {"vix": core.vix, "ratio": core.ratio, "vvix": core.vvix, "skew": closes.get("SKEW")}
         for name, level in levels.items():
             if level is not None:
                 self._surface[name].update(level)
-                _put(today, f"{name}_change5", self._surface[name].value)
+                put(today, f"{name}_change5", self._surface[name].value)
 
     def _commit_dividends(
         self, session_date: date, tr: float | None, spx: float | None, dividend: float | None, rate_long: float | None
@@ -119,7 +120,7 @@ class EquitySignals:
         if tr is not None and spx is not None:
             self._drip.update(TotalReturn(tr, spx))
             drip = self._drip.value
-            _put(today, "drip_yield", drip)
+            put(today, "drip_yield", drip)
         if spx is not None and dividend is not None and rate_long is not None:
             # The index itself has a beta of 1.
             gap = dividend_gap(spx, dividend, rules.dividend_growth, rate_long / 100 + rules.equity_premium)
@@ -130,7 +131,7 @@ class EquitySignals:
             self._divergence.update(DividendYields(session_date, gap.implied_yield, drip))
             found = self._divergence.value
             if found is not None:
-                _put(today, "ddm_drip_z", found.z)
+                put(today, "ddm_drip_z", found.z)
                 today["ddm_drip_sharp"] = found.sharp
         if self._divergence.sharp:
             today["ddm_drip_sharp"] = True  # missing evidence does not switch it off
@@ -141,8 +142,8 @@ class EquitySignals:
         dispersion = self._dispersion.value
         if dispersion is not None:
             found["dispersion"] = dispersion.mean
-            _put(found, "dispersion_change", dispersion.change)
-            _put(found, "dispersion_z", dispersion.z)
+            put(found, "dispersion_change", dispersion.change)
+            put(found, "dispersion_z", dispersion.z)
         return found
 
     def acting(self) -> Iterator[Acting]:
@@ -180,8 +181,3 @@ class EquitySignals:
         signals._crossed = read_optional_date(snapshot, "crossed")
         signals._today = read_features(snapshot, "today")
         return signals
-
-
-def _put(features: dict[str, Feature], name: str, value: Feature | None) -> None:
-    if value is not None:
-        features[name] = value

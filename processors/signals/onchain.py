@@ -8,6 +8,7 @@ from processors.signals._reading import read_float, read_int, read_object, read_
 from processors.signals.acting import Acting
 from processors.signals.amm import BlockMedian, one_percent_depth
 from processors.signals.chain import Correlation, DayChange, peg_deviation_bps
+from processors.signals.features import put
 from processors.signals.offerings import OfferingCount
 from processors.signals.statistic import Json
 from processors.signals.zscore import TrailingZ
@@ -114,9 +115,9 @@ class OnchainSignals:
         depth = self._depth(ts)
         if depth is not None:
             found["amm_depth_usd"] = depth
-            _put(found, "amm_depth_z", self._depth_z.value if closing else self._depth_z.peek(depth))
-        _put(found, "tvl_change_1d", self._worst_tvl(ts))
-        _put(found, "peg_bps", self._worst_peg(ts))
+            put(found, "amm_depth_z", self._depth_z.value if closing else self._depth_z.peek(depth))
+        put(found, "tvl_change_1d", self._worst_tvl(ts))
+        put(found, "peg_bps", self._worst_peg(ts))
         for name in ("dex_volume_usd", "funding_rate"):
             levels = [v for key, v in self._levels.items() if key.startswith(name) and self._fresh(key, ts)]
             if levels:
@@ -128,13 +129,13 @@ class OnchainSignals:
         if dex_iv is not None and vix is not None:
             found["dex_iv_spread"] = dex_iv - vix
             spread_z = self._spread_z.value if closing else self._spread_z.peek(dex_iv - vix)
-            _put(found, "dex_iv_spread_z", spread_z)
-        _put(found, "ofi_depth_correlation", self._flow_depth.value)
+            put(found, "dex_iv_spread_z", spread_z)
+        put(found, "ofi_depth_correlation", self._flow_depth.value)
         for name, statistic in (("ipo", self._ipo), ("ido", self._ido)):
             value = statistic.value
             if value is not None and value.trailing > 0:  # none at all in so long a time is a feed that has ended
                 found[f"{name}_trailing"] = value.trailing
-                _put(found, f"{name}_z", value.z)
+                put(found, f"{name}_z", value.z)
         return found
 
     def acting(self, features: Mapping[str, Feature]) -> Iterator[Acting]:
@@ -242,8 +243,3 @@ _Z: Final[Mapping[ModifierPartName, str]] = {
     "ipo": "ipo_z",
     "ido": "ido_z",
 }
-
-
-def _put(features: dict[str, Feature], name: str, value: Feature | None) -> None:
-    if value is not None:
-        features[name] = value

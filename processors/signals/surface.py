@@ -24,6 +24,7 @@ from processors.pricing import (
     term_variance,
     vix_style,
 )
+from processors.signals.features import put
 from topics.instrument import COINS
 from topics.times import MINUTE, SECOND
 
@@ -87,10 +88,10 @@ def surface(strips: Sequence[Strip], ts: int, rate_free: float | None) -> dict[s
     found: dict[str, float] = {}
     if rate_free is not None:
         equity = _terms(strips, ("SPX", "SPXW"), ts, rate_free)
-        _put(found, "mfiv30", _thirty_days([term for term, _ in equity]))
+        put(found, "mfiv30", _thirty_days([term for term, _ in equity]))
         if equity:
-            _put(found, "skew25", _skew(*min(equity, key=lambda each: abs(each[0].minutes - THIRTY_DAYS)), rate_free))
-        _put(found, "vov30", _thirty_days([term for term, _ in _terms(strips, ("VIX",), ts, rate_free)]))
+            put(found, "skew25", _skew(*min(equity, key=lambda each: abs(each[0].minutes - THIRTY_DAYS)), rate_free))
+        put(found, "vov30", _thirty_days([term for term, _ in _terms(strips, ("VIX",), ts, rate_free)]))
     coins = [_thirty_days([term for term, _ in _terms(strips, (coin,), ts, 0.0)]) for coin in sorted(COINS)]
     there = [coin for coin in coins if coin is not None]
     if there:
@@ -183,8 +184,3 @@ def _converted(sides: _Sides) -> _Sides | None:
 
     call_bid, call_ask, put_bid, put_ask = (converted(side) for side in quotes)
     return _Sides(sides.minutes, sides.strikes, call_bid, call_ask, put_bid, put_ask, at)
-
-
-def _put(found: dict[str, float], name: str, value: float | None) -> None:
-    if value is not None:
-        found[name] = value
