@@ -1,0 +1,177 @@
+"""The second engine: a multiplier on Layers 2 and 3, lent out of the reserve while the market is liquid.
+
+Leverage has to fall before liquidity does, so it comes slowly and goes at once. It deploys more of what the layers
+hold already; ratio spreads, which some call by the same name, have a short tail and are no part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Self
+
+from processors.hedge.weights import Vector, gross, sleeves, vector
+from processors.signals._reading import as_object, read
+from processors.signals.liquidity import QuickRatio, QuickRatioGate
+from processors.signals.statistic import Json, finite, positive
+from topics.calibration import Policy, Sleeve
+from topics.message import State, tidy
+
+_LEVERED: Final[tuple[Sleeve, ...]] = ("L2", "L3")
+_STATES: Final[frozenset[State]] = frozenset({"moderate", "elevated"})
+
+
+def _most() -> dict[Policy, float]:
+    return {"steward": 1.0, "promoter": 1.25}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRules:
+    """Bounds of the second engine.
+
+    Attributes:
+        most: largest multiplier by policy, at least 1; at 1 the engine is off, as it is for a steward.
+        on: quick ratio that two readings in a row must reach for it to start.
+        off: quick ratio below which it stops.
+        loss_max: most that what it added may lose in any stress scenario, fraction of H.
+    """
+
+    most: Mapping[Policy, float] = field(default_factory=_most)
+    on: float = 1.2
+    off: float = 1.0
+    loss_max: float = 0.10
+
+    def __post_init__(self) -> None:
+        for policy, most in self.most.items():
+            if finite(most, "most") < 1:
+                raise ValueError(f"the multiplier of {policy} must be at least 1, got {most!r}")
+        positive(self.off, "off")
+        if not self.off <= finite(self.on, "on"):
+            raise ValueError(f"off must be at most on, got {self.off!r} and {self.on!r}")
+        if finite(self.loss_max, "loss_max") < 0:
+            raise ValueError(f"loss_max must be at least 0, got {self.loss_max!r}")
+
+
+class EngineReading(NamedTuple):
+    """What the engine's switch looks at.
+
+    Attributes:
+        state: state in force.
+        quick_ratio: what is liquid over what falls due; None when a part of it is missing or stale.
+        deployed: whether the engine holds anything now, so that its exit has to be among what falls due.
+    """
+
+    state: State
+    quick_ratio: QuickRatio | None
+    deployed: bool = False
+
+
+class EngineSwitch:
+    """Whether the engine may run: in `moderate` and `elevated` only, on two quick ratios in a row of at least `on`.
+
+    It stops at once on a ratio below `off`, a missing one, or any other state, and is then to be proven anew: ratios of
+    `low` or `high` do not count towards the two. A ratio that is unbounded, because nothing falls due, passes only
+    while the engine holds nothing; when it does, its exit was left out, and the ratio counts as missing.
+    """
+
+    __slots__ = ("_gate",)
+
+    def __init__(self, on: float = 1.2, off: float = 1.0) -> None:
+        self._gate = QuickRatioGate(on, off)
+
+    @staticmethod
+    def _counted(x: EngineReading) -> QuickRatio | None:
+        if x.state not in _STATES or x.quick_ratio is None or (x.quick_ratio.unbounded and x.deployed):
+            return None
+        return x.quick_ratio
+
+    def update(self, x: EngineReading, /) -> None:
+        """Commit one reading."""
+        self._gate.update(self._counted(x))
+
+    def peek(self, x: EngineReading, /) -> bool:
+        """Whether the engine might run after `x`."""
+        return self._gate.peek(self._counted(x))
+
+    @property
+    def value(self) -> bool:
+        """Whether the engine may run."""
+        return self._gate.value
+
+    @property
+    def ready(self) -> bool:
+        """Always: what has seen nothing is off."""
+        return True
+
+    def snapshot(self) -> dict[str, Json]:
+        """Parameters and state."""
+        return {"gate": self._gate.snapshot()}
+
+    @classmethod
+    def restore(cls, snapshot: Mapping[str, Json]) -> Self:
+        """Continue from a snapshot; ValueError when it is malformed."""
+        switch = cls()
+        switch._gate = QuickRatioGate.restore(as_object(read(snapshot, "gate"), "gate"))
+        return switch
+
+
+@dataclass(frozen=True, slots=True)
+class Engaged:
+    """Weights with the second engine, its multiplier, and what it added, fraction of H."""
+
+    weights: Vector
+    multiplier: float
+    added: float
+
+
+def engage(
+    rules: EngineRules,
+    policy: Policy,
+    on: bool,
+    weights: Vector,
+    *,
+    layer_max: float,
+    gross_max: float,
+    reserve_min: float,
+    losses: Mapping[Sleeve, float] | None,
+) -> Engaged:
+    """`weights` with Layers 2 and 3 times the largest multiplier of 1 to `most` that keeps every bound.
+
+    Both have the same multiplier, so their mix stays. What it adds comes out of the reserve, down to its floor. Where a
+    bound is already reached, or broken, the multiplier is 1: the engine repairs nothing and breaks nothing.
+
+    Args:
+        policy: whose multiplier bounds it.
+        on: the switch; off gives a multiplier of 1.
+        weights: fractions of H before the engine.
+        layer_max: most in one layer, fraction of H.
+        gross_max: most in all layers, fraction of H.
+        reserve_min: least reserve, fraction of H.
+        losses: what a weight of 1 loses in its worst stress scenario, fraction of H at least 0, for L2 and L3; None
+            when that is not known, and then the engine does not run.
+    """
+    excess = rules.most[policy] - 1.0
+    carried = sum(weights[layer] for layer in _LEVERED)
+    if not on or losses is None or carried <= 0 or any(weights[layer] < 0 for layer in _LEVERED):
+        return Engaged(weights, 1.0, 0.0)
+    for layer in _LEVERED:
+        if finite(losses[layer], f"loss of {layer}") < 0:
+            raise ValueError(f"loss of {layer} must be at least 0, got {losses[layer]!r}")
+        if weights[layer] > 0:
+            excess = min(excess, layer_max / weights[layer] - 1.0)
+    excess = min(excess, (weights["R"] - reserve_min) / carried, (gross_max - gross(weights)) / carried)
+    loss = sum(weights[layer] * losses[layer] for layer in _LEVERED)
+    if loss > 0:
+        excess = min(excess, rules.loss_max / loss)
+    multiplier = _down(1.0 + excess)
+    if multiplier <= 1.0:
+        return Engaged(weights, 1.0, 0.0)
+    levered = vector(
+        {**sleeves(weights), **{layer: min(weights[layer] * multiplier, layer_max) for layer in _LEVERED}}
+    )
+    return Engaged(levered, multiplier, tidy(sum(levered[layer] for layer in _LEVERED) - carried))
+
+
+def _down(multiplier: float) -> float:
+    """Towards 1 by what rounding may have added: 0.4 / 0.3 x 0.3 must not come out above 0.4."""
+    return tidy(multiplier - 1e-12) if multiplier > 1.0 + 1e-9 else 1.0
