@@ -10,7 +10,21 @@ from topics.instrument import parse_symbol
 from topics.market import Symbol
 from topics.message import Layer, Market, Message, Money, Name, Number, Price, Record, Timestamp, largest
 
-_AMOUNTS = ("mv", "cash", "margin_req", "receivable_vm", "margin_req_stress", "premium_due", "net_flow")
+Fills = Literal["reported", "assumed", "modelled"]
+
+_AMOUNTS = (
+    "mv",
+    "cash",
+    "margin_req",
+    "receivable_vm",
+    "margin_req_stress",
+    "premium_due",
+    "net_flow",
+    "hedge_value",
+    "hedge_flow",
+    "equity_value",
+    "debt_value",
+)
 
 
 class Position(Record):
@@ -19,6 +33,9 @@ class Position(Record):
     symbol: Symbol = Field(description="instrument held: VX/2026-12-16, VXX, VIX/2026-12-16/C/20")
     quantity: Price = Field(description="contracts or shares; negative when short")
     layer: Layer | None = Field(default=None, description="layer it was bought for; absent: by its days to expiry")
+    price: Price | None = Field(
+        default=None, gt=0, description="average price that was paid or received; what a sold spread has earned needs it"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -48,10 +65,24 @@ class Portfolio(Message):
     net_flow: Money | None = Field(
         default=None, description="cash paid in (or out, negative) since the last session's close, USD; not a return"
     )
+    hedge_value: Money | None = Field(
+        default=None, description="worth of the hedge's options and notes at their marks, USD; futures settle daily"
+    )
+    hedge_flow: Money | None = Field(
+        default=None, description="paid for the hedge (or received, negative) since the last session's close, USD"
+    )
+    equity_value: Money | None = Field(default=None, ge=0, description="market value of the capital's equity, USD")
+    debt_value: Money | None = Field(default=None, ge=0, description="debt or financing balance at market value, USD")
+    cost_equity: Number | None = Field(
+        default=None, gt=-1, description="return required on equity, decimal a year; absent: by the CAPM"
+    )
+    cost_debt: Number | None = Field(default=None, gt=-1, description="interest on the debt, decimal a year")
+    tax_rate: Number = Field(default=0.0, ge=0, lt=1, description="share of interest that saves tax")
     policy: Literal["steward", "promoter"] = Field(default="steward", description="posture: limits and pace")
-    fills: Literal["reported", "assumed"] = Field(
+    fills: Fills = Field(
         default="reported",
-        description="`reported`: holdings move by snapshots alone; `assumed`: by each rebalance too, as if filled",
+        description="`reported`: holdings move by snapshots alone; `assumed`: by each rebalance too, as if filled; "
+        "`modelled`: a study, in which modelled option prices count as if they could be dealt on",
     )
     positions: tuple[Position, ...] = Field(default=(), description="the hedge book; empty when nothing is held")
 

@@ -7,42 +7,65 @@ is optimal under costs.
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
 
 from pydantic import Field
 
 from processors.hedge.weights import EPSILON
-from topics.message import Day, Number, Record, tidy
+from topics.message import Day, Number, Record
 
 
 class Step(Record):
-    """A layer's move of one session: from ``anchor`` towards ``aim``, as far as ``target``; fractions of H."""
+    """A layer's move of one session: from what was held towards what was advised, in contracts.
+
+    It stands while session, what decided it and H are the same and what is held lies between the two, contract by
+    contract: not yet filled, partly filled, or filled. So looking again in the same session moves nothing further,
+    whatever prices have done since.
+    """
 
     session_date: Day = Field(description="session that the step belongs to")
-    anchor: Number = Field(description="weight held when the step was decided")
-    aim: Number = Field(description="weight aimed at")
-    target: Number = Field(description="weight that the step leads to")
-
-    @property
-    def moved(self) -> bool:
-        """Whether the step asks for any change."""
-        return abs(self.target - self.anchor) > EPSILON
+    key: str = Field(description="what decided it: state, aim, and what may not be added to or must go")
+    h: Number = Field(description="H that it was sized by, USD")
+    held: dict[str, int] = Field(description="contracts held when it was decided, by symbol")
+    advised: dict[str, int] = Field(description="contracts that it leads to, by symbol")
 
 
-def partial(held: float, aim: float, band: float, pace: float) -> float:
+def stands(last: Step | None, step: Step, h_tolerance: float) -> bool:
+    """Whether the session's step so far stands against one that would begin from what ``step`` says is held."""
+    if last is None or last.session_date != step.session_date or last.key != step.key:
+        return False
+    if abs(step.h - last.h) > h_tolerance * last.h:
+        return False
+    return all(_between(symbol, last, step.held) for symbol in {*last.held, *last.advised, *step.held})
+
+
+def _between(symbol: str, last: Step, held: Mapping[str, int]) -> bool:
+    low, high = sorted((last.held.get(symbol, 0), last.advised.get(symbol, 0)))
+    return low <= held.get(symbol, 0) <= high
+
+
+def partial(held: float, aim: float, band: float, pace: float, least: float = 0.0) -> float:
     """``held`` when the aim is within the band, else moved by ``pace`` x (gap less band) towards the aim.
 
-    With pace 1 that is the near edge of the band around the aim.
+    With pace 1 that is the near edge of the band around the aim. An aim of 0 has no band: what is left is closed.
+
+    ``least``: weight of one contract; a step up is at least that, unless it would lead beyond the aim, so that a
+    portfolio of few contracts does not stand still outside of its band.
     """
     gap = aim - held
+    if aim <= EPSILON:
+        band = 0.0
     if abs(gap) <= band + EPSILON:
         return held
-    return held + pace * (gap - band if gap > 0 else gap + band)
+    if gap < 0:
+        return held + pace * (gap + band) if band or held > least + EPSILON else 0.0
+    moved = pace * (gap - band)
+    return held + (max(moved, least) if least <= gap + EPSILON else moved)
 
 
-def into(held: float, aim: float, band: float, hard: tuple[float, float]) -> float:
+def into(held: float, aim: float, band: float, hard: tuple[float, float], least: float = 0.0) -> float:
     """Where a layer outside of its hard band goes at once: to the no-trade band's edge, and inside the hard one."""
-    return min(max(partial(held, aim, band, 1.0), hard[0]), hard[1])
+    return min(max(partial(held, aim, band, 1.0, least), hard[0]), hard[1])
 
 
 def outside(weight: float, hard: tuple[float, float] | None) -> bool:
@@ -50,40 +73,13 @@ def outside(weight: float, hard: tuple[float, float] | None) -> bool:
     return hard is not None and not hard[0] - EPSILON <= weight <= hard[1] + EPSILON
 
 
-def standing(
-    last: Step | None, session_date: date, held: float, aim: float, band: float, hard: tuple[float, float] | None
-) -> bool:
-    """Whether the session's step so far still stands, so that looking again in the same session moves nothing further.
-
-    It does while session and aim are the same and what is held lies, give or take the band, between where the step
-    began and where it leads: not yet filled, partly filled, or filled and drifted a little. It does not when what is
-    held has left its hard band since.
-    """
-    if last is None or not last.moved or last.session_date != session_date or abs(last.aim - aim) > EPSILON:
-        return False
-    if outside(held, hard) and not outside(last.anchor, hard):
-        return False
-    low, high = sorted((last.anchor, last.target))
-    return low - band - EPSILON <= held <= high + band + EPSILON
-
-
-def step(
-    last: Step | None,
-    session_date: date,
-    held: float,
-    aim: float,
-    band: float,
-    pace: float,
-    hard: tuple[float, float] | None = None,
-) -> Step:
-    """The layer's step in this session: the one that stands, or a new one from what is held now.
+def target(
+    held: float, aim: float, band: float, pace: float, hard: tuple[float, float] | None = None, least: float = 0.0
+) -> float:
+    """The weight that a layer's step leads to.
 
     ``hard``: band that the target must lie in whatever the no-trade band and the pace say.
     """
-    if last is not None and standing(last, session_date, held, aim, band, hard):
-        return last
     if hard is not None and outside(held, hard):
-        target = into(held, aim, band, hard)
-    else:
-        target = partial(held, aim, band, pace)
-    return Step(session_date=session_date, anchor=tidy(held), aim=tidy(aim), target=tidy(target))
+        return into(held, aim, band, hard, least)
+    return partial(held, aim, band, pace, least)

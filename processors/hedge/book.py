@@ -1,126 +1,378 @@
-"""The hedge book at a regime's prices: which positions are alive, whose layer they are, and what they weigh.
+"""The hedge book in lots: what is alive, whose layer it is, what a unit of it weighs, and what has to go.
 
-Only VX and VXM futures are valued. VIX options and shares are not: layers 2, 3 and Temporal Theta have no legs of their
-own yet, and the weight last published for them stands for what they hold.
+A lot is what is traded as one: a future, a note, or the calls of one layer and expiry. Calls are counted in units, the
+largest whole number that divides each of their quantities: 10 bought and 10 sold are 10 units of a spread. Less of a
+lot is fewer units, so the legs keep their ratio and nothing is left naked.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from topics.calibration import Sleeve
-from topics.instrument import ETPS, parse_symbol
+import numpy as np
+
+from processors.hedge.futures import MULTIPLIER, price
+from processors.hedge.structure import MULTIPLIER as OPTION_MULTIPLIER
+from processors.hedge.structure import Leg, Right, Valuation, payoff, value
+from processors.hedge.theta import exits
+from processors.pricing import Unavailable
+from topics.hedge_rules import HedgeRules, Sleeve
+from topics.instrument import ETPS, Instrument, parse_symbol
 from topics.portfolio import Position
-from topics.regime import CurvePoint
 
-#: US dollars for one vol point of one contract; the mini contract settles on the same value as VX of the same expiry.
-MULTIPLIER: Final[Mapping[str, float]] = {"VX": 1000.0, "VXM": 100.0}
+if TYPE_CHECKING:
+    from processors.hedge.openings import Openings
+
+#: Tenor of a note on the short-term index: the weighted days to expiry of what it holds.
+NOTE_DTE: Final = 30
+
+Kind = Literal["future", "note", "call_spread", "call", "call_credit_spread", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
-    """A futures contract with its price.
+class Lot:
+    """What is held of one thing.
 
-    ``stand_in``: the curve has no price of this expiry, and that of the nearest expiry stands in for it.
+    Attributes:
+        layer: the layer that holds it.
+        kind: what it is.
+        ratios: symbols with contracts or shares a unit, negative when sold.
+        units: how many; negative for futures and notes that were sold.
+        unit: what a unit weighs, USD of H: notional; premium at risk for Temporal Theta.
+        dte: calendar days to expiry.
+        close: why it is closed whatever the weights say; empty: it may stay.
+        roll: whether it is below the tenor of its layer.
+        prices: the price of each of its symbols, vol points or USD.
+        value: the options of a unit at their mid quotes; None for futures and notes.
+        forward: of its expiry, vol points; None for notes.
+        at_risk: most that a unit can still lose by expiry, USD; for bought options what they are worth.
+        break_even: settlement at which it gives back what it cost; None while what was paid is not known.
     """
 
-    symbol: str
-    expiry: date
-    price: float
-    multiplier: float
-    stand_in: bool = False
+    layer: Sleeve
+    kind: Kind
+    ratios: tuple[tuple[str, int], ...]
+    units: int
+    unit: float
+    dte: int
+    close: str = ""
+    roll: bool = False
+    prices: Mapping[str, float] = field(default_factory=dict)
+    value: Valuation | None = None
+    forward: float | None = None
+    at_risk: float = 0.0
+    break_even: float | None = None
 
     @property
-    def unit(self) -> float:
-        """Notional of one contract, USD."""
-        return self.price * self.multiplier
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """Contracts held, signed."""
-
-    contract: Contract
-    quantity: int
+    def weight(self) -> float:
+        """What all of it weighs, USD of H, signed."""
+        return self.units * self.unit
 
     @property
-    def notional(self) -> float:
-        """USD, signed."""
-        return self.quantity * self.contract.unit
+    def expiry(self) -> date | None:
+        """Final settlement; None for a note."""
+        return parse_symbol(self.ratios[0][0]).expiry
+
+    @property
+    def name(self) -> str:
+        """What it is called in alerts: the symbol of a future or note, root and expiry of options."""
+        symbol = self.ratios[0][0]
+        return symbol if self.value is None else "/".join(symbol.split("/")[:2])
 
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What is held of futures, by layer and expiry.
+    """What is held, by layer, the shortest days to expiry first.
 
     Attributes:
-        layers: live holdings of each layer that has any.
+        layers: live lots of each layer that has any.
         unpriced: symbols without a price of their own, sorted.
-        valued: False when there are holdings but no price at all to value them by.
+        outside: symbols that the plan has no place for, sorted; they are left alone.
+        valued: False when there is something that nothing can value.
     """
 
-    layers: Mapping[Sleeve, tuple[Holding, ...]] = field(default_factory=dict)
+    layers: Mapping[Sleeve, tuple[Lot, ...]] = field(default_factory=dict)
     unpriced: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
     valued: bool = True
 
-    def notional(self, layer: Sleeve) -> float:
-        """Signed notional of a layer's futures, USD."""
-        return sum(holding.notional for holding in self.layers.get(layer, ()))
+    def weight(self, layer: Sleeve) -> float:
+        """What a layer weighs, USD of H, signed."""
+        return sum(lot.weight for lot in self.layers.get(layer, ()))
+
+    def long(self, layer: Sleeve) -> float:
+        """The same of what is held long: what is short is closed whatever the weights say."""
+        return sum(max(lot.weight, 0.0) for lot in self.layers.get(layer, ()))
+
+    def quantities(self, layer: Sleeve) -> dict[str, int]:
+        """Contracts and shares of a layer by symbol, signed."""
+        held: dict[str, int] = {}
+        for lot in self.layers.get(layer, ()):
+            for symbol, ratio in lot.ratios:
+                held[symbol] = held.get(symbol, 0) + lot.units * ratio
+        return held
 
 
-def read_book(positions: Iterable[Position], curve: Iterable[CurvePoint], session_date: date) -> Book:
-    """The live book. A contract that expires on or before the session is no longer held: it has settled.
+def read_book(
+    rules: HedgeRules, positions: Iterable[Position], openings: Openings, session_date: date, view: ExitView
+) -> Book:
+    """The live book. What expires on or before the session is no longer held: it has settled.
 
-    A future belongs to Layer 1 unless its position names another layer. An exchange-traded note of volatility has no
-    price on the curve and is named as unpriced.
+    Futures and notes are Layer 1's. Calls on VIX belong to the layer that their position names; without one, to Layer 3
+    from its window on, to Temporal Theta when a lower strike is sold than is bought, else to Layer 2. Everything else
+    is outside of the plan.
     """
-    contracts = list_contracts(curve)
-    layers: dict[Sleeve, dict[str, Holding]] = {}
-    unpriced: set[str] = set()
-    valued = True
+    reader = _Reader(rules, openings, session_date, view)
     for position in positions:
+        reader.take(position)
+    return reader.book()
+
+
+@dataclass(frozen=True, slots=True)
+class ExitView:
+    """What the exits of Temporal Theta look at: VIX now, and its last committed closes, oldest first."""
+
+    vix: float | None = None
+    closes: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    symbol: str
+    strike: float
+    quantity: int
+    price: float | None
+
+
+class _Reader:
+    def __init__(self, rules: HedgeRules, openings: Openings, session_date: date, view: ExitView) -> None:
+        self._rules, self._openings, self._today, self._view = rules, openings, session_date, view
+        self._ones: dict[str, tuple[Instrument, int]] = {}
+        self._calls: dict[tuple[Sleeve | None, date], list[_Call]] = {}
+        self._unpriced: set[str] = set()
+        self._outside: set[str] = set()
+        self._valued = True
+
+    def take(self, position: Position) -> None:
         instrument = parse_symbol(position.symbol)
-        if instrument.root in ETPS and position.quantity:
-            unpriced.add(position.symbol)
-        if instrument.kind != "future" or instrument.root not in MULTIPLIER or not position.quantity:
-            continue
-        expiry = instrument.expiry
-        if expiry is None or expiry <= session_date:
-            continue
-        contract = price(position.symbol, expiry, MULTIPLIER[instrument.root], contracts)
+        quantity = round(position.quantity)
+        if not quantity or (instrument.expiry is not None and instrument.expiry <= self._today):
+            return
+        if instrument.kind == "future" and instrument.root in MULTIPLIER:
+            before = self._ones.get(position.symbol, (instrument, 0))[1]
+            self._ones[position.symbol] = instrument, before + quantity
+        elif instrument.root in ETPS and instrument.kind == "etp":
+            before = self._ones.get(position.symbol, (instrument, 0))[1]
+            self._ones[position.symbol] = instrument, before + quantity
+        elif instrument.root == "VIX" and instrument.right == "C":
+            assert instrument.expiry is not None and instrument.strike is not None
+            layer = None if position.layer in (None, "R", "L1") else position.layer
+            call = _Call(position.symbol, instrument.strike, quantity, position.price)
+            self._calls.setdefault((layer, instrument.expiry), []).append(call)
+        else:
+            self._outside.add(position.symbol)
+
+    def book(self) -> Book:
+        lots: list[Lot] = []
+        for symbol, (instrument, quantity) in sorted(self._ones.items()):
+            lot = self._one(symbol, instrument, quantity) if quantity else None
+            if lot is not None:
+                lots.append(lot)
+        merged: dict[tuple[Sleeve, date], list[_Call]] = {}
+        for (layer, expiry), calls in self._calls.items():
+            merged.setdefault((layer or self._layer_of(expiry, calls), expiry), []).extend(calls)
+        for (sleeve, expiry), calls in sorted(merged.items()):
+            found = self._options(sleeve, expiry, _added(calls))
+            if found is not None:
+                lots.append(found)
+        layers: dict[Sleeve, tuple[Lot, ...]] = {}
+        for lot in sorted(lots, key=lambda each: (each.dte, each.ratios)):
+            layers[lot.layer] = (*layers.get(lot.layer, ()), lot)
+        ordered = {layer: layers[layer] for layer in sorted(layers)}
+        return Book(ordered, tuple(sorted(self._unpriced)), tuple(sorted(self._outside)), self._valued)
+
+    def _one(self, symbol: str, instrument: Instrument, quantity: int) -> Lot | None:
+        if instrument.expiry is None:
+            note = self._openings.notes.get(symbol)
+            if note is None:
+                self._unpriced.add(symbol)
+                return None
+            if not note.leverage > 0.0:
+                self._outside.add(symbol)
+                return None
+            return Lot(
+                "L1",
+                "note",
+                ((symbol, 1),),
+                quantity,
+                note.unit,
+                NOTE_DTE,
+                "short" if quantity < 0 else "",
+                prices={symbol: note.price},
+            )
+        contract = price(symbol, instrument.expiry, MULTIPLIER[instrument.root], self._openings.futures)
         if contract is None or contract.stand_in:
-            unpriced.add(position.symbol)
+            self._unpriced.add(symbol)
         if contract is None:
-            valued = False
+            self._valued = False
+            return None
+        days = (instrument.expiry - self._today).days
+        return Lot(
+            "L1",
+            "future",
+            ((symbol, 1),),
+            quantity,
+            contract.unit,
+            days,
+            "short" if quantity < 0 else "",
+            days < _roll_dte(self._rules, "L1"),
+            {symbol: contract.price},
+        )
+
+    def _layer_of(self, expiry: date, calls: list[_Call]) -> Sleeve:
+        bought = [call.strike for call in calls if call.quantity > 0]
+        sold = [call.strike for call in calls if call.quantity < 0]
+        if sold and (not bought or min(sold) < min(bought)):
+            return "TT"
+        return "L3" if (expiry - self._today).days >= self._rules.windows["L3"].dte_min else "L2"
+
+    def _options(self, layer: Sleeve, expiry: date, calls: list[_Call]) -> Lot | None:
+        if not calls:
+            return None
+        units = math.gcd(*(call.quantity for call in calls))
+        ratios = tuple((call.symbol, call.quantity // units) for call in calls)
+        valued = self._value(dict(ratios))
+        chain = self._openings.chain
+        quotes = None if chain is None else chain.on(expiry)
+        if valued is None or quotes is None or isinstance(quotes, Unavailable):
+            self._valued = False
+            return None
+        forward = quotes.forward
+        legs = [_leg(call, units) for call in calls]
+        kinks = np.array([0.0, *sorted(call.strike for call in calls)])
+        payoffs = payoff(legs, kinks)
+        slope = sum(ratio for _, ratio in ratios)
+        known = all(call.price is not None for call in calls)
+        paid = sum(leg.ratio * leg.price for leg in legs) if known else None
+        kind = _kind(calls)
+        if kind == "call_credit_spread":
+            # Without a known credit the whole width is at risk.
+            at_risk = OPTION_MULTIPLIER * max(0.0, -float(payoffs.min()) + min(paid or 0.0, 0.0))
+        else:
+            at_risk = OPTION_MULTIPLIER * max(valued.mid, 0.0)
+        days = (expiry - self._today).days
+        return Lot(
+            layer=layer,
+            kind=kind,
+            ratios=ratios,
+            units=units,
+            unit=self._unit(layer, days, valued, at_risk),
+            dte=days,
+            close=self._close(layer, kind, days, valued, slope, float(payoffs.max()), paid),
+            roll=layer != "TT" and days < self._tenor(layer, kind, days),
+            prices={leg.symbol: leg.mid for leg in valued.legs},
+            value=valued,
+            forward=forward,
+            at_risk=at_risk,
+            break_even=_break_even(kind, calls, paid),
+        )
+
+    def _value(self, ratios: dict[str, int]) -> Valuation | None:
+        chain = self._openings.chain
+        found = Unavailable("no chain") if chain is None else value(ratios, chain)
+        if isinstance(found, Unavailable):
+            self._unpriced.update(ratios)
+            return None
+        return found
+
+    def _unit(self, layer: Sleeve, days: int, valued: Valuation, at_risk: float) -> float:
+        if layer == "TT":
+            return at_risk
+        tail = self._rules.convexity.tail_window
+        far = layer == "L3" and tail.dte_max is not None and days > tail.dte_max
+        return valued.notional * (self._rules.convexity.spot_beta if far else 1.0)
+
+    def _tenor(self, layer: Sleeve, kind: Kind, days: int) -> int:
+        tail = self._rules.convexity.tail_window
+        if layer == "L3" and kind == "call" and tail.dte_max is not None and days <= tail.dte_max:
+            return tail.dte_min
+        return _roll_dte(self._rules, layer)
+
+    def _close(
+        self, layer: Sleeve, kind: Kind, days: int, valued: Valuation, slope: int, most: float, paid: float | None
+    ) -> str:
+        if slope < 0 or kind == "mixed":
+            return "naked" if slope < 0 else "outside of the plan"
+        if layer == "TT":
+            if kind != "call_credit_spread":
+                return "outside of the plan"
+            close = None if valued.close is None else -valued.close
+            credit = None if paid is None else -paid
+            if credit is None or not credit > 0.0:
+                credit, close = 1.0, None  # what it earned is not known: days and VIX alone end it
+            reasons = exits(credit, close, days, self._view.vix, self._view.closes, self._rules.theta)
+            return "; ".join(reasons)
+        if kind == "call_credit_spread":
+            return "short volatility"
+        if kind == "call_spread" and valued.mid >= self._rules.spread_spent * most:
+            return f"spent: worth {valued.mid:.4g} of at most {most:.4g}"
+        return "" if valued.notional > 0.0 else "without delta"
+
+
+def _roll_dte(rules: HedgeRules, layer: Sleeve) -> int:
+    window = rules.windows[layer]
+    return window.dte_min if window.roll_dte is None else window.roll_dte
+
+
+def _added(calls: list[_Call]) -> list[_Call]:
+    """One entry a symbol, by strike; bought and sold of the same one offset each other."""
+    found: dict[str, _Call] = {}
+    for call in calls:
+        before = found.get(call.symbol)
+        if before is None:
+            found[call.symbol] = call
             continue
-        sleeve: Sleeve = "L1" if position.layer is None or position.layer == "R" else position.layer
-        held = layers.setdefault(sleeve, {})
-        before = held[contract.symbol].quantity if contract.symbol in held else 0
-        held[contract.symbol] = Holding(contract, before + round(position.quantity))
-    ordered = {sleeve: tuple(sorted(held.values(), key=_by_expiry)) for sleeve, held in sorted(layers.items())}
-    return Book(ordered, tuple(sorted(unpriced)), valued)
+        same = before.price == call.price
+        price = before.price if same else None
+        found[call.symbol] = _Call(call.symbol, call.strike, before.quantity + call.quantity, price)
+    return sorted((call for call in found.values() if call.quantity), key=lambda call: call.strike)
 
 
-def list_contracts(curve: Iterable[CurvePoint]) -> tuple[Contract, ...]:
-    """The contracts of a curve that can be opened, by expiry."""
-    found = []
-    for point in curve:
-        instrument = parse_symbol(point.symbol)
-        if instrument.expiry is not None:
-            found.append(Contract(point.symbol, instrument.expiry, point.price, MULTIPLIER["VX"]))
-    return tuple(sorted(found, key=lambda contract: contract.expiry))
+def _kind(calls: list[_Call]) -> Kind:
+    bought = [call for call in calls if call.quantity > 0]
+    sold = [call for call in calls if call.quantity < 0]
+    if not sold:
+        return "call"
+    if not bought:
+        return "mixed"
+    if max(call.strike for call in sold) < min(call.strike for call in bought):
+        return "call_credit_spread"
+    return "call_spread" if _covered_from_below(calls) else "mixed"
 
 
-def price(symbol: str, expiry: date, multiplier: float, contracts: Iterable[Contract]) -> Contract | None:
-    """The contract with the curve's price of its expiry, else of the nearest expiry, named a stand-in; None without."""
-    nearest = min(contracts, key=lambda contract: (abs((contract.expiry - expiry).days), contract.expiry), default=None)
-    if nearest is None:
+def _covered_from_below(calls: list[_Call]) -> bool:
+    """Whether, from the lowest strike up, never more is sold than was bought below."""
+    total = 0
+    for call in calls:
+        total += call.quantity
+        if total < 0:
+            return False
+    return True
+
+
+def _leg(call: _Call, units: int) -> Leg:
+    paid = 0.0 if call.price is None else call.price
+    right: Right = "C"
+    return Leg(call.symbol, right, call.strike, call.quantity // units, paid, paid, paid, 0.0)
+
+
+def _break_even(kind: Kind, calls: list[_Call], paid: float | None) -> float | None:
+    """Of a single bought call or a spread of two strikes: the lower strike plus what was paid or received."""
+    if paid is None or paid == 0.0 or len(calls) > 2 or kind == "mixed":
         return None
-    return Contract(symbol, expiry, nearest.price, multiplier, stand_in=nearest.expiry != expiry)
-
-
-def _by_expiry(holding: Holding) -> tuple[date, str]:
-    return holding.contract.expiry, holding.contract.symbol
+    found = min(call.strike for call in calls) + abs(paid)
+    return found if kind == "call" or found < max(call.strike for call in calls) else None

@@ -134,6 +134,15 @@ class BreakEvenWatch:
             side, crossed = "below", "down"
         return BreakEvenValue(away, cushion, alert, crossed), armed, side
 
+    def resume(self, alert: bool) -> None:
+        """Go on as a watch that was armed: the good side has been seen, and the alert was on or not."""
+        self._armed, self._alert = True, alert
+
+    @property
+    def armed(self) -> bool:
+        """Whether there is a good side to lose."""
+        return self._armed
+
     def update(self, x: BreakEvenMark, /) -> None:
         """Commit one mark."""
         self._value, self._armed, self._side = self._step(x)

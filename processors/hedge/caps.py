@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from processors.hedge.sizing import deployable
 from processors.hedge.weights import EPSILON, SLEEVES, Vector, sleeves, vector
 from topics.calibration import HedgeRules, Posture, Sleeve
 from topics.message import State
@@ -48,8 +47,12 @@ def cap(rules: HedgeRules, posture: Posture, state: State, weights: Vector) -> V
             return vector(now)
 
 
-def cap_adds(rules: HedgeRules, posture: Posture, state: State, held: Mapping[Sleeve, float], target: Vector) -> Vector:
+def cap_adds(
+    rules: HedgeRules, posture: Posture, state: State, held: Mapping[Sleeve, float], target: Vector, deployable: float
+) -> Vector:
     """``target`` with its adds within every cap: no cap is broken by more than what is held breaks it by.
+
+    ``deployable``: the deployed weight at which the exposure reaches its limit.
 
     In ``low`` the part of Layer 1 that brings it to its hard band is not given up for the reserve; the other layers
     make room for it, by reductions if need be.
@@ -59,7 +62,7 @@ def cap_adds(rules: HedgeRules, posture: Posture, state: State, held: Mapping[Sl
         now[sleeve] = min(now[sleeve], max(held[sleeve], _own_cap(rules, posture, sleeve)))
     for sleeve in _LAYERS:
         now[sleeve] = min(now[sleeve], max(held[sleeve], _share_cap(rules, now, sleeve)))
-    limit = min(most_deployed(rules, posture, state), deployable(rules))
+    limit = min(most_deployed(rules, posture, state), deployable)
     limit = max(limit, sum(held.values()))
     kept: dict[Sleeve, float] = {sleeve: min(now[sleeve], held[sleeve]) for sleeve in SLEEVES}
     if state == "low":

@@ -1,125 +1,114 @@
-"""Layer 1 in whole contracts: what is in its window stays, adds go to the target tenor, reductions to the shortest.
+"""A layer in whole contracts: what is in its tenor stays, adds go to what it opens now, reductions to the shortest.
 
-Contracts are rounded toward zero, after the weights, never before: what they are worth never exceeds the weight, and
-the residual is part of the reserve. A contract below the window is rolled, both legs in one event, since splitting them
-would leave the portfolio naked in between; while adds are blocked it is therefore kept until it expires. One beyond the
-window, or in the gap between two windows, is held by its layer but never opened.
+Units are rounded toward zero, after the weights, never before: what they weigh never exceeds the target, and the
+residual is part of the reserve. What is below the tenor is rolled, all its legs in one package, since splitting them
+would leave the portfolio naked in between; while nothing may be added it is therefore kept until it expires. What is
+beyond the tenor, or in the gap between two layers, is held by its layer but never opened.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import date
+from dataclasses import dataclass
 from typing import Final
 
-from processors.hedge.book import Contract, Holding
+from processors.hedge.book import Lot
+from processors.hedge.openings import Opening
 from processors.hedge.weights import EPSILON
-from topics.calibration import LayerWindow
-from topics.rebalance import Trade
 
-#: Relative tolerance that keeps a target equal to what is held from asking for one contract less.
+#: Relative tolerance that keeps a target equal to what is held from asking for one unit less.
 _TOLERANCE: Final = 1e-9
 
 
-def choose(contracts: Sequence[Contract], window: LayerWindow, session_date: date) -> Contract | None:
-    """The contract in the window that is nearest to its target tenor, the earlier of two; None when there is none."""
-    inside = [c for c in contracts if _inside((c.expiry - session_date).days, window)]
-    return min(inside, key=lambda c: (abs((c.expiry - session_date).days - window.dte_target), c.expiry), default=None)
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A layer after the trade.
+
+    Attributes:
+        kept: lots with the units that stay, in their order.
+        opened: openings with the units bought, those without any left out.
+    """
+
+    kept: tuple[tuple[Lot, int], ...]
+    opened: tuple[tuple[Opening, int], ...]
+
+    @property
+    def weight(self) -> float:
+        """What it weighs, USD of H."""
+        held = sum(units * lot.unit for lot, units in self.kept)
+        return held + sum(units * opening.unit for opening, units in self.opened)
+
+    def quantities(self) -> dict[str, int]:
+        """Contracts and shares by symbol, those that were held and are gone included with 0."""
+        target: dict[str, int] = {}
+        for lot, units in self.kept:
+            for symbol, ratio in lot.ratios:
+                target[symbol] = target.get(symbol, 0) + units * ratio
+        for opening, units in self.opened:
+            for symbol, ratio in opening.ratios:
+                target[symbol] = target.get(symbol, 0) + units * ratio
+        return dict(sorted(target.items()))
 
 
 def size(
-    holdings: Sequence[Holding],
-    opening: Contract | None,
-    budget: float,
-    window: LayerWindow,
-    session_date: date,
-    adds: bool,
-    standing: Mapping[str, int] | None = None,
-) -> dict[str, int]:
-    """Contracts to hold, by symbol, every symbol held included; never worth more than ``budget`` USD.
+    lots: Sequence[Lot], openings: Sequence[tuple[Opening, float]], budget: float, adds: bool
+) -> Sized:
+    """What a layer holds afterwards, never weighing more than ``budget`` USD.
 
     Args:
-        holdings: live contracts held by the layer.
-        opening: the contract that adds and rolls go to.
+        lots: what it holds, the shortest days to expiry first.
+        openings: what it would open, in the order of preference, each with the most USD that may be held of its slot.
         budget: target weight x H, USD.
-        adds: False: no position becomes larger. Reductions stay possible.
-        standing: contracts advised earlier in a session whose step still stands: they are advised again.
+        adds: False: nothing becomes larger and nothing is rolled. Reductions stay possible.
     """
-    known = {h.contract.symbol: h.contract for h in holdings}
-    if opening is not None:
-        known.setdefault(opening.symbol, opening)
-    # A short position is outside of this layer's mandate and is closed, which is a reduction.
-    held = {h.contract.symbol: h.quantity for h in holdings}
-    target = {symbol: max(quantity, 0) for symbol, quantity in held.items()}
-    if standing is not None:
-        for symbol in known:
-            advised = standing.get(symbol, 0)
-            target[symbol] = advised if adds else min(advised, target.get(symbol, 0))
-    elif adds and opening is not None:
-        for symbol in held:
-            if (known[symbol].expiry - session_date).days < window.dte_min:
-                target[symbol] = 0
-        room = budget - _worth(target, known)
-        bought = math.floor(room / opening.unit + _TOLERANCE) if room > 0 else 0
-        target[opening.symbol] = target.get(opening.symbol, 0) + bought
-    _reduce(target, known, budget)
-    return {symbol: quantity for symbol, quantity in sorted(target.items()) if quantity or symbol in held}
-
-
-def trades(holdings: Sequence[Holding], opening: Contract | None, target: Mapping[str, int]) -> tuple[Trade, ...]:
-    """The legs from what is held to ``target``, sales first, each by expiry."""
-    known = {h.contract.symbol: h.contract for h in holdings}
-    if opening is not None:
-        known.setdefault(opening.symbol, opening)
-    held = {h.contract.symbol: h.quantity for h in holdings}
-    legs = []
-    for symbol, after in target.items():
-        before = held.get(symbol, 0)
-        if after == before:
-            continue
-        contract, quantity = known[symbol], abs(after - before)
-        legs.append(
-            Trade(
-                layer="L1",
-                symbol=symbol,
-                side="buy" if after > before else "sell",
-                quantity=quantity,
-                held=before,
-                target=after,
-                price=contract.price,
-                notional=quantity * contract.unit,
-            )
+    can_open = adds and bool(openings)
+    kept = [0 if lot.close or (lot.roll and can_open) else max(lot.units, 0) for lot in lots]
+    _reduce(lots, kept, budget)
+    if not can_open:
+        return Sized(tuple(zip(lots, kept, strict=True)), ())
+    room = budget - sum(units * lot.unit for lot, units in zip(lots, kept, strict=True))
+    opened: list[tuple[Opening, int]] = []
+    for opening, most in openings:
+        of_slot = sum(
+            units * lot.unit for lot, units in zip(lots, kept, strict=True) if slot_of(lot) == opening.slot
         )
-    return tuple(sorted(legs, key=lambda leg: (leg.side == "buy", known[leg.symbol].expiry, leg.symbol)))
+        least = min(room, most - of_slot)
+        units = math.floor(least / opening.unit + _TOLERANCE) if least > 0 else 0
+        if units:
+            opened.append((opening, units))
+            room -= units * opening.unit
+    if not opened and any(lot.roll and not lot.close and lot.units > 0 for lot in lots):
+        # Rolled into nothing would be closed: without room for a single unit of the next tenor it stays.
+        return size(lots, (), budget, adds=False)
+    return Sized(tuple(zip(lots, kept, strict=True)), tuple(opened))
 
 
-def adds_to(leg: Trade) -> bool:
-    """Whether a leg makes a position larger, regardless of its sign."""
-    return abs(leg.target) > abs(leg.held)
+def slot_of(lot: Lot) -> str:
+    """The slot that a lot fills."""
+    if lot.layer == "L1":
+        return lot.kind
+    return "tail" if lot.layer == "L3" and lot.kind == "call" else lot.layer
 
 
-def worth(holdings: Sequence[Holding], opening: Contract | None, target: Mapping[str, int]) -> float:
-    """Notional of ``target``, USD."""
-    known = {h.contract.symbol: h.contract for h in holdings}
-    if opening is not None:
-        known.setdefault(opening.symbol, opening)
-    return _worth({symbol: quantity for symbol, quantity in target.items() if symbol in known}, known)
+def smallest(openings: Sequence[tuple[Opening, float]]) -> float:
+    """What the smallest unit that could be opened weighs, USD; 0 when nothing can."""
+    return min((opening.unit for opening, _ in openings), default=0.0)
 
 
-def _worth(target: Mapping[str, int], known: Mapping[str, Contract]) -> float:
-    return sum(quantity * known[symbol].unit for symbol, quantity in target.items())
+def changes(held: Mapping[str, int], target: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Symbols with what is held before and after, those without a change left out."""
+    symbols = sorted({*held, *target})
+    moves = {symbol: (held.get(symbol, 0), target.get(symbol, 0)) for symbol in symbols}
+    return {symbol: move for symbol, move in moves.items() if move[0] != move[1]}
 
 
-def _reduce(target: dict[str, int], known: Mapping[str, Contract], budget: float) -> None:
-    """Take contracts away, the shortest days to expiry first, until the rest is worth no more than ``budget``."""
-    for symbol in sorted(target, key=lambda s: (known[s].expiry, s)):
-        over = _worth(target, known) - budget
+def _reduce(lots: Sequence[Lot], kept: list[int], budget: float) -> None:
+    """Take units away, notes and then the shortest days to expiry first, until the rest weighs at most ``budget``."""
+    order = sorted(range(len(lots)), key=lambda i: (lots[i].kind != "note", lots[i].dte, lots[i].ratios))
+    for i in order:
+        over = sum(units * lot.unit for lot, units in zip(lots, kept, strict=True)) - budget
         if over <= EPSILON + _TOLERANCE * abs(budget):
             return
-        less = math.ceil(over / known[symbol].unit - _TOLERANCE)
-        target[symbol] -= min(max(less, 0), target[symbol])
-
-
-def _inside(dte: int, window: LayerWindow) -> bool:
-    return dte >= window.dte_min and (window.dte_max is None or dte <= window.dte_max)
+        if lots[i].unit > 0.0:
+            kept[i] -= min(max(math.ceil(over / lots[i].unit - _TOLERANCE), 0), kept[i])

@@ -6,29 +6,33 @@ from what was advised last. A lost trigger cannot leave a portfolio wrong, and u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal
 
-from processors.hedge.book import MULTIPLIER
-from processors.hedge.memory import Memory
+from processors.hedge.attribution import attribute
+from processors.hedge.limits import Standing, measure
+from processors.hedge.liquidity import portfolio_quick_ratio
+from processors.hedge.memory import Capital, Memory
+from processors.hedge.openings import Openings, open_market
+from processors.hedge.packages import pack
 from processors.hedge.plan import Plan, plan
+from processors.hedge.schedule import schedule
+from processors.hedge.second_engine import EngineReading, EngineSwitch
+from processors.hedge.structure import MULTIPLIER as OPTION_MULTIPLIER
 from processors.hedge.view import MarketView
+from processors.hedge.wacc import Capital as Figures
+from processors.hedge.wacc import MonthlyWacc, monthly, required_return, wacc
 from processors.hedge.weights import EPSILON, SLEEVES
 from processors.signals.beta import BetaValue
-from topics.calibration import HedgeRules, Sleeve
+from topics.hedge_rules import HedgeRules
 from topics.instrument import parse_symbol
-from topics.message import Digest, Layer, digest, tidy
+from topics.message import Digest, Layer, digest, feature_number, tidy
 from topics.portfolio import Portfolio, Position
-from topics.rebalance import Rebalance, Trade, Window
+from topics.rebalance import Moved, Rebalance, Trade, Window
 
 Trigger = Literal["close", "fast_path", "degraded", "freeze", "snapshot"]
 #: The largest beta that a portfolio may state, either way; an estimate beyond it counts as this.
 BETA_MAX = 5.0
-#: Layers without legs of their own: the weight published for them is what they hold from then on.
-_PAPER: tuple[Sleeve, ...] = ("L2", "L3", "TT")
-#: Decimals of a weight that make new advice: a tenth of a percentage point of H. A partial adjustment halves the gap
-#: each session and would otherwise advise ever smaller amounts for ever.
-_DIGITS = 3
 
 
 def evaluate(
@@ -39,67 +43,98 @@ def evaluate(
     memory: Memory,
     trigger: Trigger,
     estimate: BetaValue | None = None,
+    drag: float | None = None,
+    openings: Openings | None = None,
 ) -> tuple[Memory, Rebalance | None]:
     """The memory after this evaluation, and the rebalance to publish; None when its advice stands already.
 
     Advice is new when its contents differ from those last published, or when there are legs to trade that differ from
     those of the last evaluation: a fill that was undone must be advised again although the target never changed.
 
-    ``estimate``: beta of the portfolio's own returns, for a portfolio that does not state one.
+    Args:
+        estimate: beta of the portfolio's own returns, for a portfolio that does not state one.
+        drag: what the hedge has cost in money-weighted return, decimal a year; None when not known.
+        openings: what the market's layers would open, when it is known already (see :func:`opened`).
     """
     stated = portfolio.beta is not None
     if not stated and estimate is not None:
         portfolio = portfolio.model_copy(update={"beta": tidy(min(max(estimate.ew, -BETA_MAX), BETA_MAX))})
-    found = plan(rules, market, portfolio, memory)
-    content, legs = digest(_content(rules, market, portfolio, found)), digest([_leg(leg) for leg in found.legs])
-    after = memory.model_copy(
-        update={
-            "state": market.regime.state,
-            "entered_high": found.entered_high,
-            "l3_on": found.l3_on,
-            "residual": found.residual,
-            "steps": dict(found.steps),
-            "legs": legs,
-            **({} if found.contracts is None else {"advised": dict(found.contracts)}),
-        }
-    )
-    if content == memory.content and (not found.legs or legs == memory.legs):
+    if openings is None:
+        openings = open_market(rules, market, opened(portfolio))
+    before = _prepared(rules, market, portfolio, memory, trigger)
+    found = plan(rules, market, openings, portfolio, before, drag)
+    moves = found.moves
+    content = digest(_content(market, portfolio, found))
+    legs = digest([[sleeve, symbol, *move] for sleeve, each in moves.items() for symbol, move in each.items()])
+    after = found.memory.model_copy(update={"legs": legs if moves else None})
+    if content == memory.content and (not moves or legs == memory.legs):
         return after, None
-    event = _event(rules, calibration_digest, market, portfolio, memory, found, trigger)
+    packages, trades = pack(rules, openings, found)
+    event = _event(rules, calibration_digest, market, openings, portfolio, memory, found, trigger, trades)
     source: Literal["stated", "estimated"] = "stated" if stated else "estimated"
     event = event.model_copy(
         update={
+            "packages": packages,
             "beta": portfolio.beta,
             "beta_source": None if portfolio.beta is None else source,
             "beta_ols": None if estimate is None or estimate.ols is None else tidy(estimate.ols),
         }
     )
     after = after.model_copy(update={"content": content, "targets": dict(found.target)})
-    if found.h is not None:
-        after = after.model_copy(update={"weights": {sleeve: found.target[sleeve] for sleeve in _PAPER}})
-    if portfolio.fills == "assumed" and found.contracts is not None:
-        after = after.model_copy(update={"positions": _filled(portfolio, memory, found.contracts)})
+    if portfolio.fills != "reported" and found.contracts is not None:
+        after = _filled(after, portfolio, memory, found, trades, market.regime.session_date)
     return after, event
 
 
-def _content(rules: HedgeRules, market: MarketView, portfolio: Portfolio, found: Plan) -> dict[str, Any]:
-    """What is advised, and nothing that moves with each price.
+def opened(portfolio: Portfolio) -> bool:
+    """Whether a portfolio's layers open on modelled option prices: in a study alone."""
+    return portfolio.fills == "modelled"
 
-    Layer 1 counts by its contracts: its weight moves with every mark, which is no news.
-    """
+
+def _prepared(
+    rules: HedgeRules, market: MarketView, portfolio: Portfolio, memory: Memory, trigger: Trigger
+) -> Memory:
+    """The memory with this month's cost of capital, and the second engine's switch after this session's quick ratio."""
+    session = market.regime.session_date
+    updates: dict[str, Any] = {}
+    cost = _cost_of_capital(rules, market, portfolio)
+    last = None if memory.capital is None else MonthlyWacc(memory.capital.month, memory.capital.cost)
+    if last is not None or cost is not None:
+        of_month = monthly(last, session if last is None else max(session, last.month), cost)
+        updates["capital"] = None if of_month is None else Capital(month=of_month.month, cost=tidy(of_month.cost))
+    if rules.engine.most[portfolio.policy] > 1.0 and trigger == "close" and memory.engine_session != session:
+        gate = {"on": rules.engine.on, "off": rules.engine.off, "open": memory.engine_on, "passed": memory.engine_ready}
+        switch = EngineSwitch.restore({"gate": gate})
+        h = rules.h0 * max(portfolio.beta or 0.0, 0.0) * portfolio.mv
+        ratio = portfolio_quick_ratio(market.regime, portfolio, memory.levered * h)
+        switch.update(EngineReading(market.regime.state, ratio, memory.levered > EPSILON))
+        saved = switch.snapshot()["gate"]
+        assert isinstance(saved, dict)
+        updates |= {"engine_on": saved["open"], "engine_ready": saved["passed"], "engine_session": session}
+    return memory.model_copy(update=updates) if updates else memory
+
+
+def _cost_of_capital(rules: HedgeRules, market: MarketView, portfolio: Portfolio) -> float | None:
+    equity = portfolio.cost_equity
+    free = feature_number(market.signals, "rate_free")
+    if equity is None and free is not None and portfolio.beta is not None:
+        equity = required_return(free / 100.0, portfolio.beta, rules.wacc.premium)
+    figures = Figures(portfolio.equity_value, portfolio.debt_value, equity, portfolio.cost_debt, portfolio.tax_rate)
+    return wacc(figures)
+
+
+def _content(market: MarketView, portfolio: Portfolio, found: Plan) -> dict[str, Any]:
+    """What is advised, and nothing that moves with each price."""
     contracts: Any
     if found.contracts is None:
         contracts = [position.document() for position in portfolio.positions]
     else:
-        contracts = {symbol: quantity for symbol, quantity in found.contracts.items() if quantity}
-    windows = _windows(rules, found)
-    if not contracts:
-        windows.pop("L1", None)
+        layers = {sleeve: {s: n for s, n in held.items() if n} for sleeve, held in found.contracts.items()}
+        contracts = {sleeve: held for sleeve, held in layers.items() if held}
     return {
         "contracts": contracts,
-        "weights": {sleeve: round(found.target[sleeve], _DIGITS) for sleeve in _PAPER},
-        "windows": {layer: window.document() for layer, window in windows.items()},
         "blocked": found.blocked,
+        "alerts": found.alerts,
         "state": market.regime.state,
         "policy": portfolio.policy,
     }
@@ -109,13 +144,15 @@ def _event(
     rules: HedgeRules,
     calibration_digest: Digest,
     market: MarketView,
+    openings: Openings,
     portfolio: Portfolio,
     memory: Memory,
     found: Plan,
     trigger: Trigger,
+    trades: tuple[Trade, ...],
 ) -> Rebalance:
     regime = market.regime
-    event_ts = max(regime.event_ts, portfolio.as_of)
+    event_ts = max(market.now, portfolio.as_of)
     inputs_digest = digest(
         {
             "portfolio": portfolio.document(),
@@ -123,18 +160,29 @@ def _event(
             "regime": regime.event_id,
             "curve": [point.document() for point in regime.curve],
             "signals": dict(market.signals),
+            "chain": None if market.chain is None else digest(market.chain.document()),
+            "kappa": found.kappa,
+            "closes": list(market.closes),
         }
     )
     if found.adds:
         approvals = rules.approvals
     else:
         approvals = rules.approvals_reduce if found.reduces else 0
+    before, after = _measured(rules, market, openings, portfolio, found)
+    timing = schedule(rules, market, openings, trades, event_ts, found.memory.entered_high == regime.session_date)
+    vectors = {name: dict(weights) for name, weights in found.vectors.items()}
+    options = any(parse_symbol(leg.symbol).kind == "option" for leg in trades)
+    status: Literal["pending", "reduce_only", "study"] = "reduce_only" if found.blocked else "pending"
     event = Rebalance(
         event_id=inputs_digest,
         portfolio_id=portfolio.portfolio_id,
         market=portfolio.market,
         event_ts=event_ts,
-        effective_ts=event_ts,
+        effective_ts=timing.from_ts,
+        effective_until_ts=timing.until_ts,
+        valid_until_ts=timing.valid_until_ts,
+        timing=timing.reasons,
         session_date=regime.session_date,
         trigger=trigger,
         state_prev=memory.state or regime.state,
@@ -143,18 +191,32 @@ def _event(
         floors_hit=regime.floors_hit,
         policy=portfolio.policy,
         hedge_notional=found.h,
-        vectors={name: dict(weights) for name, weights in found.vectors.items()},
+        h_scale=tidy(found.h_scale),
+        kappa=tidy(found.kappa),
+        vectors=vectors,
+        attribution=tuple(
+            Moved(rule=move.rule, layer=move.layer, change=move.change) for move in attribute(vectors)
+        ),
         targets=dict(found.target),
         windows=_windows(rules, found),
-        trades=found.legs,
-        limits=dict(found.limits),
+        trades=trades,
+        limits=dict(after.limits),
+        limits_before=dict(before.limits),
+        dte=dict(after.dte),
+        dte_before=dict(before.dte),
+        premium_at_risk=dict(after.at_risk),
+        stress=dict(after.stress),
         blocked=found.blocked,
+        shut={sleeve: reasons for sleeve, reasons in found.shut.items()},
+        alerts=found.alerts,
         degraded=regime.degraded,
+        chain_source=None if openings.chain is None or not options else openings.chain.source,
+        chain_ts=None if openings.chain is None or not options else openings.chain.event_ts,
         regime_event_id=regime.event_id,
         calibration_digest=calibration_digest,
         inputs_digest=inputs_digest,
         approvals_required=approvals,
-        status="reduce_only" if found.blocked else "pending",
+        status="study" if opened(portfolio) else status,
     )
     document = event.document()
     identity = {
@@ -163,10 +225,38 @@ def _event(
         "calibration": calibration_digest,
         "targets": document["targets"],
         "trades": document["trades"],
-        "effective_ts": event_ts,
+        "effective_ts": event.effective_ts,
         "portfolio_id": portfolio.portfolio_id,
     }
     return event.model_copy(update={"event_id": digest(identity)})
+
+
+def _measured(
+    rules: HedgeRules, market: MarketView, openings: Openings, portfolio: Portfolio, found: Plan
+) -> tuple[Standing, Standing]:
+    """The limits before and after; empty where nothing can be sized."""
+    if not found.h or found.contracts is None:
+        return Standing(), Standing()
+    levered = found.vectors["levered"]["L2"] + found.vectors["levered"]["L3"]
+    ratio = portfolio_quick_ratio(market.regime, portfolio, found.memory.levered * found.h)
+    first, second = (
+        measure(
+            rules,
+            openings,
+            portfolio,
+            book,
+            market.regime.state,
+            market.regime.session_date,
+            h=found.h,
+            kappa=found.kappa,
+            scale=found.h_scale,
+            engine_share=found.memory.levered / levered if levered > 0.0 else 0.0,
+            vix=feature_number(market.regime.features, "vix"),
+            quick_ratio=ratio,
+        )
+        for book in (found.held, found.after)
+    )
+    return first, second
 
 
 def _windows(rules: HedgeRules, found: Plan) -> dict[Layer, Window]:
@@ -179,19 +269,38 @@ def _windows(rules: HedgeRules, found: Plan) -> dict[Layer, Window]:
     return windows
 
 
-def _leg(leg: Trade) -> list[str | int]:
-    return [leg.symbol, leg.held, leg.target]
-
-
-def _filled(portfolio: Portfolio, memory: Memory, contracts: Mapping[str, int]) -> tuple[Position, ...]:
-    """The book as if the legs had been filled: Layer 1's futures as planned, settled ones gone, the rest as it was."""
+def _filled(
+    after: Memory, portfolio: Portfolio, memory: Memory, found: Plan, trades: tuple[Trade, ...], session: date
+) -> Memory:
+    """The memory as if the legs had been filled at their limits: what is planned is held, what has settled is gone."""
     positions = portfolio.positions if memory.positions is None else memory.positions
-    others = tuple(position for position in positions if not _is_layer_1(position))
-    filled = tuple(Position(symbol=s, quantity=float(n), layer="L1") for s, n in sorted(contracts.items()) if n)
-    return others + filled
+    assert found.contracts is not None
+    dealt = {(leg.layer, leg.symbol): leg for leg in trades}
+    known: dict[tuple[Layer | None, str], float] = {(p.layer, p.symbol): p.price for p in positions if p.price}
+    filled: list[Position] = [p for p in positions if p.symbol in found.held.outside]
+    paid = 0.0
+    for sleeve, quantities in sorted(found.contracts.items()):
+        for symbol, quantity in sorted(quantities.items()):
+            leg = dealt.get((sleeve, symbol))
+            price = known.get((sleeve, symbol), known.get((None, symbol)))
+            if leg is not None:
+                at = leg.price if leg.limit is None else leg.limit
+                if parse_symbol(symbol).kind == "option":
+                    paid += (quantity - leg.held) * at * OPTION_MULTIPLIER
+                price = _average(leg, price, at)
+            if quantity:
+                filled.append(Position(symbol=symbol, quantity=float(quantity), layer=sleeve, price=price))
+    after = after.model_copy(update={"positions": tuple(filled)})
+    return after.with_premium(session, round(paid, 2)) if paid else after
 
 
-def _is_layer_1(position: Position) -> bool:
-    instrument = parse_symbol(position.symbol)
-    own = position.layer in (None, "L1", "R")
-    return own and instrument.kind == "future" and instrument.root in MULTIPLIER
+def _average(leg: Trade, before: float | None, at: float) -> float | None:
+    """The average price after a fill: of what was added to what was held; reductions leave it as it is."""
+    if not leg.held or leg.held * leg.target < 0:
+        return at or None
+    if abs(leg.target) < abs(leg.held):
+        return before
+    if before is None:
+        return None
+    return tidy((before * abs(leg.held) + at * leg.quantity) / abs(leg.target)) or None
+

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from processors.hedge.book import Contract
-from processors.hedge.contracts import choose
+from processors.hedge.futures import Contract, choose
 from processors.hedge.structure import Unbuildable
 from topics.calibration import LayerWindow
 

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 from pydantic import Field
 
 from processors.hedge.band import Step
-from topics.calibration import Sleeve
-from topics.message import Day, Digest, Number, Record, State
+from processors.hedge.watch import Watch
+from topics.hedge_rules import Sleeve
+from topics.message import Day, Digest, Money, Number, Record, State
 from topics.portfolio import Position
 from topics.rebalance import Weights
+
+#: Premiums count against the budget of a year.
+_YEAR = timedelta(days=365)
+
+
+class Capital(Record):
+    """The cost of capital of a month."""
+
+    month: Day = Field(description="first day of the month")
+    cost: Number = Field(description="decimal a year")
+
+
+class Premium(Record):
+    """Premium paid for options on a day."""
+
+    day: Day = Field(description="session")
+    paid: Money = Field(description="USD; negative when received")
 
 
 class Memory(Record):
@@ -17,17 +37,27 @@ class Memory(Record):
     state: State | None = Field(default=None, description="state that the last evaluation used")
     entered_high: Day | None = Field(default=None, description="session in which the portfolio's state became `high`")
     l3_on: bool = Field(default=False, description="whether the beta trigger of Layer 3 is on")
-    steps: dict[Sleeve, Step] = Field(default_factory=dict, description="the newest step of each layer")
-    advised: dict[str, int] = Field(default_factory=dict, description="contracts of Layer 1 last evaluated, by symbol")
-    residual: Number = Field(
-        default=0.0, description="USD of Layer 1's target that whole contracts left in the reserve"
-    )
-    weights: dict[Sleeve, Number] = Field(
-        default_factory=dict, description="weights last published of the layers that have no legs of their own"
-    )
+    engine_on: bool = Field(default=False, description="whether the second engine may run")
+    engine_ready: bool = Field(default=False, description="whether the last quick ratio reached its upper bound")
+    engine_session: Day | None = Field(default=None, description="session of that quick ratio")
+    levered: Number = Field(default=0.0, description="weight that the second engine adds, fraction of H")
+    capital: Capital | None = Field(default=None, description="the month's cost of capital")
+    watches: dict[str, Watch] = Field(default_factory=dict, description="break-evens in reach, by layer and expiry")
+    premiums: tuple[Premium, ...] = Field(default=(), description="premiums of the last year, by day; assumed fills only")
+    steps: dict[Sleeve, Step] = Field(default_factory=dict, description="the session's step of each layer that moves")
     targets: Weights | None = Field(default=None, description="weights last published; absent before the first")
     positions: tuple[Position, ...] | None = Field(
         default=None, description="the book after assumed fills; absent: as in the newest snapshot"
     )
     content: Digest | None = Field(default=None, description="what the last published rebalance advised, without legs")
-    legs: Digest | None = Field(default=None, description="legs of the last evaluation")
+    legs: Digest | None = Field(default=None, description="legs of the last evaluation; absent without any")
+
+    def premium_paid(self, session_date: date) -> float:
+        """Premiums paid less received over the 365 days up to a session, USD."""
+        return sum(each.paid for each in self.premiums if session_date - each.day < _YEAR)
+
+    def with_premium(self, session_date: date, paid: float) -> Memory:
+        """With a day's premium, and without those older than a year."""
+        kept = [each for each in self.premiums if session_date - each.day < _YEAR and each.day != session_date]
+        today = sum(each.paid for each in self.premiums if each.day == session_date) + paid
+        return self.model_copy(update={"premiums": (*kept, Premium(day=session_date, paid=today))})

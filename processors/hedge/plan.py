@@ -1,34 +1,54 @@
-"""From a regime and a portfolio to layer targets and whole contracts: the pure steps, joined in their order.
+"""From a market and a portfolio to layer targets and whole contracts: the pure steps, joined in their order.
 
-base (table) -> tilted (Layer 1) -> activated (Layer 3) -> capped -> aim (exposure limit) -> target (band, pace, adds
-within caps and blocks) -> whole contracts. Every vector between is kept, for whoever has to explain the outcome.
+base (table) -> tilted (MACD, RSI) -> dragged (cost in return) -> activated (Layer 3) -> gated (Temporal Theta) ->
+levered (second engine) -> capped -> aim (exposure). These say what the hedge should be. From what is held towards it:
+paced (band and pace) -> blocked (what may not grow) -> limited (caps, carry, premium, stress) -> whole (contracts).
+Every vector between is kept, for whoever has to explain the outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Final
 
 from processors.hedge.activation import activate, beta_trigger, divergence_trigger
-from processors.hedge.band import Step, step
+from processors.hedge.band import Step, stands, target
 from processors.hedge.blocks import blocked
-from processors.hedge.book import Book, Contract, Holding, list_contracts, read_book
+from processors.hedge.book import Book, ExitView, read_book
+from processors.hedge.book_lines import book_lines, layer_cost
 from processors.hedge.caps import cap, cap_adds, reserve_floor
-from processors.hedge.contracts import adds_to, choose, size, trades, worth
+from processors.hedge.carry import limit_carry, limit_premium, premium_room
+from processors.hedge.contracts import changes, size, smallest
+from processors.hedge.irr import limit_drag
+from processors.hedge.l2 import theta_scale
 from processors.hedge.liquidity import portfolio_quick_ratio
 from processors.hedge.memory import Memory
-from processors.hedge.sizing import exposure, hedge_notional, limit_exposure
+from processors.hedge.openings import Opening, Openings, Slot
+from processors.hedge.second_engine import engage
+from processors.hedge.sizing import deployable, hedge_notional, limit_exposure
+from processors.hedge.stress import breaches, stress
 from processors.hedge.tilt import tilt
 from processors.hedge.view import MarketView
-from processors.hedge.weights import EPSILON, SLEEVES, Vector, base, deployed, gross, sleeves, vector
-from topics.calibration import HedgeRules, Posture, Sleeve
-from topics.message import tidy
-from topics.portfolio import Portfolio
-from topics.rebalance import Trade
+from processors.hedge.wacc import hedge_scale
+from processors.hedge.watch import watched
+from processors.hedge.weights import EPSILON, SLEEVES, Vector, base, sleeves, vector
+from topics.hedge_rules import HedgeRules, Posture, Sleeve
+from topics.message import feature_number, tidy
+from topics.portfolio import Portfolio, Position
 
 #: Everything in reserve.
 _EMPTY: Mapping[Sleeve, float] = dict.fromkeys(SLEEVES, 0.0)
+#: The slots of each layer, in the order in which they are filled.
+SLOTS: Final[Mapping[Sleeve, tuple[Slot, ...]]] = {
+    "L1": ("future", "note"),
+    "L2": ("L2",),
+    "L3": ("tail", "L3"),
+    "TT": ("TT",),
+}
+
+Quantities = Mapping[Sleeve, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,247 +57,383 @@ class Plan:
 
     Attributes:
         h: hedge notional H, USD; None while beta is missing.
+        h_scale: what the cost of capital multiplied H by. kappa: as used.
         vectors: weights after each step, in order.
         target: weights advised now.
-        contracts: contracts of Layer 1 to hold, by symbol; None when nothing can be sized and all is held as it is.
-        legs: trades from what is held to that.
-        blocked: why adds are blocked.
-        limits: values after the trade, each beside its bound.
-        residual: USD of Layer 1's target that whole contracts leave in the reserve.
+        held: what is held, read at the market's prices. after: the same after the trade.
+        contracts: contracts and shares to hold by layer and symbol; None when nothing can be sized and all is kept.
+        blocked: why adds are blocked. shut: why a single layer is not added to.
+        alerts: what to look at.
         adds: whether anything becomes larger. reduces: whether anything becomes smaller.
-        steps: what each layer does in this session. l3_on: Layer 3's trigger. entered_high: see the memory.
+        memory: what the next evaluation is told.
     """
 
     h: float | None
+    h_scale: float
+    kappa: float
     vectors: Mapping[str, Vector]
     target: Vector
-    contracts: Mapping[str, int] | None
-    legs: tuple[Trade, ...]
+    held: Book
+    after: Book
+    contracts: Quantities | None
     blocked: tuple[str, ...]
-    limits: Mapping[str, float]
-    adds: bool
-    reduces: bool
+    shut: Mapping[Sleeve, tuple[str, ...]]
+    alerts: tuple[str, ...]
+    memory: Memory
     steps: Mapping[Sleeve, Step] = field(default_factory=dict)
-    residual: float = 0.0
-    l3_on: bool = False
-    entered_high: date | None = None
+
+    @property
+    def moves(self) -> dict[Sleeve, dict[str, tuple[int, int]]]:
+        """What is held before and after by symbol, for each layer in which anything changes."""
+        if self.contracts is None:
+            return {}
+        found = {sleeve: changes(self.held.quantities(sleeve), self.contracts.get(sleeve, {})) for sleeve in SLEEVES}
+        return {sleeve: moves for sleeve, moves in found.items() if moves}
+
+    @property
+    def adds(self) -> bool:
+        """Whether any position becomes larger, regardless of its sign."""
+        return any(abs(after) > abs(before) for moves in self.moves.values() for before, after in moves.values())
+
+    @property
+    def reduces(self) -> bool:
+        """Whether any position becomes smaller."""
+        return any(abs(after) < abs(before) for moves in self.moves.values() for before, after in moves.values())
 
 
-def plan(rules: HedgeRules, market: MarketView, portfolio: Portfolio, memory: Memory) -> Plan:
-    """The plan for a portfolio under the newest regime of its market. Pure: the same arguments give the same plan."""
-    return _Planner(rules, market, portfolio, memory).plan()
+def plan(
+    rules: HedgeRules,
+    market: MarketView,
+    openings: Openings,
+    portfolio: Portfolio,
+    memory: Memory,
+    drag: float | None = None,
+) -> Plan:
+    """The plan for a portfolio under the newest regime of its market. Pure: the same arguments give the same plan.
+
+    ``openings``: what the market's layers would open (see :func:`processors.hedge.openings.open_market`). ``drag``: what
+    the hedge has cost in money-weighted return, decimal a year; None when not known.
+    """
+    return _Planner(rules, market, openings, portfolio, memory, drag).plan()
 
 
 class _Planner:
     """One planning: the arguments and what follows from them directly."""
 
-    def __init__(self, rules: HedgeRules, market: MarketView, portfolio: Portfolio, memory: Memory) -> None:
+    def __init__(
+        self,
+        rules: HedgeRules,
+        market: MarketView,
+        openings: Openings,
+        portfolio: Portfolio,
+        memory: Memory,
+        drag: float | None,
+    ) -> None:
         regime = market.regime
-        self.rules, self.portfolio, self.memory = rules, portfolio, memory
+        self.rules, self.market, self.openings, self.portfolio = rules, market, openings, portfolio
         self.state, self.session_date = regime.state, regime.session_date
         self.posture: Posture = rules.postures[portfolio.policy]
-        positions = portfolio.positions if memory.positions is None else memory.positions
-        self.book: Book = read_book(positions, regime.curve, self.session_date)
-        self.opening: Contract | None = choose(list_contracts(regime.curve), rules.windows["L1"], self.session_date)
-        self.h = hedge_notional(rules, portfolio.beta, portfolio.mv)
-        self.l3_on = beta_trigger(rules, portfolio.beta, memory.l3_on)
-        self.entered_high: date | None = None
+        self.exits = ExitView(feature_number(regime.features, "vix"), market.closes)
+        self.book = self.read(portfolio.positions if memory.positions is None else memory.positions)
+        self.kappa = rules.vx_beta if market.kappa is None else market.kappa
+        scale = hedge_scale(rules.wacc, None if memory.capital is None else memory.capital.cost)
+        self.scale = 1.0 if scale is None else scale
+        self.h = hedge_notional(rules, portfolio.beta, portfolio.mv, self.scale)
+        self.deployable = deployable(rules, self.kappa, self.scale)
+        entered = None
         if self.state == "high":
-            self.entered_high = memory.entered_high if memory.state == "high" else self.session_date
-        urgent = self.state == "high" and self.entered_high == self.session_date
-        self.quick_ratio = portfolio_quick_ratio(regime, portfolio)
-        self.blocked = blocked(rules, regime, portfolio, self.book, self.opening, self.quick_ratio, urgent)
-        self.vectors = self._aims(market)
+            entered = memory.entered_high if memory.state == "high" else self.session_date
+        self.urgent = self.state == "high" and entered == self.session_date
+        self.quick_ratio = portfolio_quick_ratio(regime, portfolio, memory.levered * (self.h or 0.0))
+        self.blocked = blocked(rules, regime, portfolio, self.book, openings, self.quick_ratio, self.urgent)
+        self.watches, self.alerts, self.near = watched(rules.break_even, memory.watches, self.book)
+        self.shut = self._shut()
+        self.memory = memory.model_copy(
+            update={
+                "state": self.state,
+                "entered_high": entered,
+                "l3_on": beta_trigger(rules, portfolio.beta, memory.l3_on),
+                "watches": self.watches,
+            }
+        )
+        self.remembered = memory.steps if memory.state == self.state else {}
+        self.vectors = self._aims(drag)
+
+    def read(self, positions: Sequence[Position]) -> Book:
+        return read_book(self.rules, positions, self.openings, self.session_date, self.exits)
 
     def plan(self) -> Plan:
         if self.h is None or not self.book.valued:
-            return self._unsized(self.h)
+            return self._unsized()
         return self._sized(self.h) if self.h > 0 else self._nothing_to_hedge()
 
-    def _aims(self, market: MarketView) -> dict[str, Vector]:
-        """Base, tilted, activated, capped and aim: they depend on nothing that is held."""
-        rules, state = self.rules, self.state
+    def _aims(self, drag: float | None) -> dict[str, Vector]:
+        """From the table to the aim; of what is held, only Temporal Theta counts: what was sold is kept to its exits."""
+        rules, state, signals = self.rules, self.state, self.market.signals
         table = base(rules, state)
-        tilted = tilt(rules, state, table, market.signals)
-        activated = activate(rules, tilted, self.l3_on or divergence_trigger(market.signals))
-        capped = cap(rules, self.posture, state, activated)
-        aim = limit_exposure(rules, capped)
-        return {"base": table, "tilted": tilted, "activated": activated, "capped": capped, "aim": aim}
-
-    def _unsized(self, h: float | None) -> Plan:
-        """Beta is missing, or contracts are held that nothing can value: hold everything as it is."""
-        last = self.memory.targets
-        target = vector(_EMPTY if last is None else sleeves(last))
-        return Plan(
-            h=h,
-            vectors={**self.vectors, "target": target},
-            target=target,
-            contracts=None,
-            legs=(),
-            blocked=self.blocked,
-            limits={},
-            adds=False,
-            reduces=False,
-            steps=self.memory.steps,
-            l3_on=self.l3_on,
-            entered_high=self.entered_high,
+        tilted = tilt(rules, state, table, signals)
+        dragged = limit_drag(rules.drag, state, drag, rules.l1_low[0], tilted)
+        activated = activate(rules, dragged, self.memory.l3_on or divergence_trigger(signals))
+        gated = activated
+        if self.openings.theta_shut:
+            held = self.book.long("TT") / self.h if self.h else 0.0
+            gated = vector({**sleeves(activated), "TT": min(activated["TT"], held)})
+        engaged = engage(
+            rules.engine,
+            self.portfolio.policy,
+            self.memory.engine_on,
+            gated,
+            layer_max=rules.layer_max,
+            gross_max=rules.gross_max,
+            reserve_min=reserve_floor(self.posture, state),
+            losses=self.openings.losses(),
         )
+        self.levered = engaged.added
+        capped = cap(rules, self.posture, state, engaged.weights)
+        aim = limit_exposure(capped, self.deployable)
+        return {
+            "base": table,
+            "tilted": tilted,
+            "dragged": dragged,
+            "activated": activated,
+            "gated": gated,
+            "levered": engaged.weights,
+            "capped": capped,
+            "aim": aim,
+        }
+
+    def _unsized(self) -> Plan:
+        """Beta is missing, or something is held that nothing can value: keep everything as it is."""
+        last = self.memory.targets
+        kept = vector(_EMPTY if last is None else sleeves(last))
+        return self._plan(self.h, self.vectors, kept, self.book, None, self.memory.steps)
 
     def _nothing_to_hedge(self) -> Plan:
         """Beta is 0 or negative, so H is 0: every contract is closed and every layer is empty."""
-        target = vector(_EMPTY)
-        contracts = size(self._l1(), None, 0.0, self.rules.windows["L1"], self.session_date, adds=False)
-        legs = trades(self._l1(), None, contracts)
-        return Plan(
-            h=0.0,
-            vectors={**self.vectors, "target": target},
-            target=target,
-            contracts=contracts,
-            legs=legs,
-            blocked=self.blocked,
-            limits={},
-            adds=False,
-            reduces=bool(legs) or any(weight > EPSILON for weight in self.memory.weights.values()),
-            l3_on=self.l3_on,
-            entered_high=self.entered_high,
-        )
+        contracts = {sleeve: dict.fromkeys(self.book.quantities(sleeve), 0) for sleeve in SLEEVES}
+        return self._plan(0.0, self.vectors, vector(_EMPTY), Book(), contracts, {})
 
     def _sized(self, h: float) -> Plan:
-        held = self._held(h)
-        owned = self._owned(h, held)
-        start = self._start(h, owned)
-        wanted, steps, stands = self._steps(h, start)
+        held = vector({sleeve: self.book.weight(sleeve) / h for sleeve in SLEEVES})
+        owned = vector({sleeve: self._owned(sleeve) / h for sleeve in SLEEVES})
+        wanted = vector({sleeve: self._wanted(sleeve, owned[sleeve], h) for sleeve in SLEEVES})
         frozen = self._frozen()
-        allowed = _without_adds(frozen, start, wanted)
-        # What whole contracts left of a target counts as held against the caps, though not beyond Layer 1's own.
-        counted = min(start["L1"], max(owned["L1"], self.rules.layer_max))
-        target = cap_adds(self.rules, self.posture, self.state, {**sleeves(owned), "L1": counted}, allowed)
-        for sleeve, taken in steps.items():
-            limited = allowed[sleeve] - target[sleeve] > EPSILON
-            # A rising step that a block stopped does not stand: once the block is gone it is taken anew. A falling one
-            # is stopped by nothing, though prices may have fallen below it since.
-            stopped = wanted[sleeve] - allowed[sleeve] > EPSILON and taken.target > taken.anchor
-            if limited or stopped:
-                anchor = target[sleeve] if stopped else start[sleeve]
-                stands = stands and sleeve != "L1"
-                steps[sleeve] = taken.model_copy(update={"anchor": anchor, "target": target[sleeve]})
-        contracts = size(
-            self._l1(),
-            self.opening,
-            (target["L1"] if stands or "L1" not in frozen else min(target["L1"], owned["L1"])) * h,
-            self.rules.windows["L1"],
-            self.session_date,
-            adds=not self.blocked,
-            standing=self.memory.advised if stands else None,
-        )
-        legs = trades(self._l1(), self.opening, contracts)
-        worth_now = worth(self._l1(), self.opening, contracts)
-        whole = vector({**sleeves(target), "L1": worth_now / h})
-        moves = [target[sleeve] - held[sleeve] for sleeve in SLEEVES if sleeve != "L1"]
+        allowed = _without_adds(frozen, owned, wanted)
+        limited = self._limited(owned, allowed, h)
+        contracts, after, steps, limited = self._contracts(owned, limited, frozen, h)
+        whole = vector({sleeve: after.weight(sleeve) / h for sleeve in SLEEVES})
+        vectors = {"held": held, **self.vectors, "paced": wanted, "blocked": allowed, "limited": limited, "whole": whole}
+        return self._plan(h, vectors, limited, after, contracts, steps)
+
+    def _plan(
+        self,
+        h: float | None,
+        vectors: Mapping[str, Vector],
+        advised: Vector,
+        after: Book,
+        contracts: Quantities | None,
+        steps: Mapping[Sleeve, Step],
+    ) -> Plan:
+        moved = {sleeve: step for sleeve, step in steps.items() if step.advised != step.held}
         return Plan(
             h=h,
-            vectors={"held": held, **self.vectors, "target": target, "whole": whole},
-            target=target,
+            h_scale=self.scale,
+            kappa=self.kappa,
+            vectors=vectors,
+            target=advised,
+            held=self.book,
+            after=after,
             contracts=contracts,
-            legs=legs,
             blocked=self.blocked,
-            limits=self._limits(whole),
-            adds=any(adds_to(leg) for leg in legs) or any(move > EPSILON for move in moves),
-            reduces=not all(adds_to(leg) for leg in legs) or any(move < -EPSILON for move in moves),
-            steps=steps,
-            residual=tidy(max(0.0, target["L1"] * h - worth_now)),
-            l3_on=self.l3_on,
-            entered_high=self.entered_high,
+            shut={sleeve: reasons for sleeve, reasons in self.shut.items() if reasons},
+            alerts=self.alerts,
+            memory=self.memory.model_copy(update={"steps": moved, "levered": tidy(self.levered)}),
+            steps=moved,
         )
 
-    def _l1(self) -> tuple[Holding, ...]:
-        return self.book.layers.get("L1", ())
+    def _owned(self, sleeve: Sleeve) -> float:
+        """What a layer may keep, USD of H: what has to go is gone whatever the weights say."""
+        return sum(max(lot.weight, 0.0) for lot in self.book.layers.get(sleeve, ()) if not lot.close)
 
-    def _held(self, h: float) -> Vector:
-        """Weights held: futures at the regime's prices; layers without legs at the weight last published for them."""
-        return vector(
-            {
-                sleeve: self.book.notional(sleeve) / h
-                if sleeve == "L1" or sleeve in self.book.layers
-                else self.memory.weights.get(sleeve, 0.0)
-                for sleeve in SLEEVES
-            }
-        )
+    def _slots(self, sleeve: Sleeve, budget: float) -> list[tuple[Opening, float]]:
+        """What a layer would open, each with the most USD that may be held of it."""
+        found = self.openings.found
+        if sleeve == "L3" and "L3" in found and "tail" in found:
+            most = self.rules.convexity.tail_max * budget
+            return [(found["tail"], most), (found["L3"], budget)] if self.memory.l3_on else [(found["L3"], budget)]
+        if sleeve == "L3" and "L3" not in found:
+            return []
+        return [(found[slot], budget) for slot in SLOTS[sleeve] if slot in found]
 
-    def _owned(self, h: float, held: Vector) -> Vector:
-        """What is held without the short futures of Layer 1, which are closed whatever the weights say."""
-        return vector({**sleeves(held), "L1": sum(max(holding.notional, 0.0) for holding in self._l1()) / h})
+    def _wanted(self, sleeve: Sleeve, owned: float, h: float) -> float:
+        """Where band and pace lead a layer."""
+        hard = self.rules.l1_low if sleeve == "L1" and self.state == "low" else None
+        pace = 1.0 if self.urgent else self.posture.pace
+        least = smallest(self._slots(sleeve, h)) / h
+        return tidy(target(owned, self.vectors["aim"][sleeve], self.rules.band, pace, hard, least))
 
-    def _start(self, h: float, owned: Vector) -> Vector:
-        """Where this session's steps begin: what is owned, and what whole contracts left of the session's target.
-
-        When the contracts are those advised earlier in the session, that residual is no gap to trade: it was less than
-        one contract.
-        """
-        weight = owned["L1"]
-        last, quantities = self.memory.steps.get("L1"), {x.contract.symbol: x.quantity for x in self._l1()}
-        if last is not None and last.session_date == self.session_date and quantities == self._advised():
-            weight += self.memory.residual / h
-        return vector({**sleeves(owned), "L1": weight})
-
-    def _advised(self) -> dict[str, int]:
-        return {symbol: quantity for symbol, quantity in self.memory.advised.items() if quantity}
-
-    def _steps(self, h: float, held: Vector) -> tuple[Vector, dict[Sleeve, Step], bool]:
-        """Where band and pace lead, each layer's step, and whether Layer 1's step of earlier in the session stands."""
-        pace = 1.0 if self.entered_high == self.session_date else self.posture.pace
-        remembered = self.memory.steps if self.memory.state == self.state else {}
-        steps: dict[Sleeve, Step] = {}
-        wanted: dict[Sleeve, float] = {}
-        for sleeve in SLEEVES:
-            hard = self.rules.l1_low if sleeve == "L1" and self.state == "low" else None
-            last, aim = remembered.get(sleeve), self.vectors["aim"][sleeve]
-            steps[sleeve] = step(last, self.session_date, held[sleeve], aim, self.rules.band, pace, hard)
-            wanted[sleeve] = steps[sleeve].target
-        stands = steps["L1"] is remembered.get("L1")
-        if stands:
-            # What was advised stays advised: its contracts are worth what they are worth now, not when they were sized.
-            marked = worth(self._l1(), self.opening, self.memory.advised) / h
-            wanted["L1"] = tidy(max(wanted["L1"], marked))
-            if steps["L1"].target < steps["L1"].anchor:
-                wanted["L1"] = min(wanted["L1"], held["L1"])  # a falling step buys nothing back
-            if self.state == "low":
-                wanted["L1"] = min(max(wanted["L1"], self.rules.l1_low[0]), self.rules.l1_low[1])
-        return vector(wanted), steps, stands
+    def _shut(self) -> dict[Sleeve, tuple[str, ...]]:
+        """Why single layers are not added to."""
+        openings, shut = self.openings, dict.fromkeys(SLEEVES, ())
+        if self.state == "high":
+            # In `high` the hedge is made of convexity, not of futures bought into the spike; those held are reduced.
+            shut["L1"] = ("state:high",)
+        for sleeve, slot in (("L2", "L2"), ("L3", "L3"), ("TT", "TT")):
+            reasons = [openings.quotes] if openings.quotes != "live" and self.portfolio.fills != "modelled" else []
+            if sleeve == "TT" and openings.theta_shut:
+                reasons += openings.theta_shut
+            elif slot in openings.refused and not reasons:
+                reasons.append(openings.refused[slot])
+            shut[sleeve] = tuple(reasons)
+        for sleeve in self.near:
+            shut[sleeve] = (*shut[sleeve], "break_even")
+        return shut
 
     def _frozen(self) -> tuple[Sleeve, ...]:
-        """Layers that may not become larger: all while adds are blocked, Layer 1 in `high`.
+        """Layers that may not become larger: all while adds are blocked."""
+        return SLEEVES if self.blocked else tuple(sleeve for sleeve in SLEEVES if self.shut[sleeve])
 
-        In `high` the hedge is made of convexity, not of futures bought into the spike; those held are reduced.
-        """
+    def _opens(self, sleeve: Sleeve) -> bool:
+        """Whether a layer may open and roll at all. In `high`, and near a break-even, what is held is still rolled."""
         if self.blocked:
-            return SLEEVES
-        return ("L1",) if self.state == "high" else ()
+            return False
+        return not self.shut[sleeve] or all(reason in ("state:high", "break_even") for reason in self.shut[sleeve])
 
-    def _limits(self, whole: Vector) -> dict[str, float]:
-        """What is held after the trade against each limit."""
-        rules, posture, total = self.rules, self.posture, deployed(whole)
-        largest = max(whole["L1"], whole["L2"], whole["L3"])
-        limits = {
-            "layer": largest,
-            "layer_max": rules.layer_max,
-            "theta": whole["TT"],
-            "theta_max": posture.theta_max,
-            "reserve": whole["R"],
-            "reserve_min": reserve_floor(posture, self.state),
-            "gross": gross(whole),
-            "gross_max": rules.gross_max,
-            "exposure": exposure(rules, whole),
-            "exposure_max": rules.exposure_max,
+    def _limited(self, owned: Vector, allowed: Vector, h: float) -> Vector:
+        """What was allowed with its adds within caps, carry budget and premium budget."""
+        rules, have = self.rules, sleeves(owned)
+        # A holding beyond its own cap must not let the others grow by what it exceeds.
+        counted = {sleeve: min(have[sleeve], max(allowed[sleeve], have[sleeve])) for sleeve in SLEEVES}
+        capped = cap_adds(rules, self.posture, self.state, counted, allowed, self.deployable)
+        if all(capped[sleeve] <= owned[sleeve] + EPSILON for sleeve in SLEEVES):
+            return capped
+        share = h / self.portfolio.mv
+        costs = {sleeve: cost * share for sleeve, cost in self._costs(owned, capped).items()}
+        gdp = feature_number(self.market.signals, "gdp_z")
+        soft = min(rules.carry.soft * theta_scale(rules.pivot, gdp), rules.carry.hard)
+        carry = rules.carry.model_copy(update={"soft": soft})
+        floors: dict[Sleeve, float] = {"L1": rules.l1_low[0]} if self.state == "low" else {}
+        within = limit_carry(carry, have, capped, costs, floors).weights
+        room = premium_room(rules.carry, self.portfolio.mv, self.memory.premium_paid(self.session_date))
+        return limit_premium(have, within, {layer: paid * h for layer, paid in self.openings.premium.items()}, room)
+
+    def _costs(self, owned: Vector, weights: Vector) -> dict[Sleeve, float]:
+        """Carry of a US dollar of each layer's weight a year: of what it opens, else of what it holds."""
+        costs = dict(self.openings.cost)
+        for sleeve in ("L1", "L2", "L3"):
+            if sleeve in costs:
+                continue
+            if owned[sleeve] <= EPSILON and weights[sleeve] <= EPSILON:
+                costs[sleeve] = 0.0
+            else:
+                cost = layer_cost(self.rules, self.openings, self.book, sleeve, self.session_date)
+                if cost is not None:
+                    costs[sleeve] = cost
+        return costs
+
+    def _contracts(
+        self, owned: Vector, limited: Vector, frozen: Sequence[Sleeve], h: float
+    ) -> tuple[dict[Sleeve, dict[str, int]], Book, dict[Sleeve, Step], Vector]:
+        """Whole contracts by layer, the book after the trade, and the steps; adds that break a stress limit are gone."""
+        standing = True
+        refused: set[Sleeve] = set()
+        weights = limited
+        while True:
+            contracts: dict[Sleeve, dict[str, int]] = {}
+            steps: dict[Sleeve, Step] = {}
+            for sleeve in SLEEVES:
+                steps[sleeve] = self._step(sleeve, owned, weights, sleeve in frozen, sleeve in refused, h, standing)
+                contracts[sleeve] = steps[sleeve].advised
+            after = self.read(self._positions(contracts))
+            grown = [s for s in SLEEVES if after.long(s) / h > max(owned[s], 0.0) + EPSILON]
+            if standing and self._beyond(owned, after, grown, h):
+                standing = False  # what was advised earlier in the session would break a cap at the prices of now
+                continue
+            broken = self._broken(after, h) & (set(grown) - refused) if grown else set()
+            if not broken:
+                for sleeve in refused:
+                    self.shut[sleeve] = (*self.shut[sleeve], "stress")
+                return contracts, after, steps, weights
+            refused |= broken
+            weights = vector({**sleeves(weights), **{s: min(weights[s], max(owned[s], 0.0)) for s in broken}})
+
+    def _step(
+        self, sleeve: Sleeve, owned: Vector, weights: Vector, frozen: bool, refused: bool, h: float, standing: bool
+    ) -> Step:
+        """A layer's step of the session: the one that stands, or a new one from what is held now."""
+        lots = self.book.layers.get(sleeve, ())
+        have = self.book.quantities(sleeve)
+        aim = self.vectors["aim"][sleeve]
+        goes = ",".join(f"{lot.name}:{lot.close.partition(':')[0]}" for lot in lots if lot.close)
+        hard = sleeve == "L1" and self.state == "low" and not _within(owned["L1"], self.rules.l1_low)
+        key = "|".join(
+            (
+                self.state,
+                "held" if abs(aim - owned[sleeve]) <= EPSILON else f"{aim:.3f}",
+                *(name for name, on in (("frozen", frozen), ("stress", refused), ("outside", hard)) if on),
+                *((goes,) if goes else ()),
+            )
+        )
+        step = Step(session_date=self.session_date, key=key, h=tidy(h), held=have, advised={})
+        last = self.remembered.get(sleeve)
+        if standing and last is not None and stands(last, step, self.rules.h_tolerance):
+            return last
+        budget = max(weights[sleeve], 0.0) * h
+        sized = size(lots, self._slots(sleeve, budget), budget, self._opens(sleeve) and not refused)
+        advised = {symbol: n for symbol, n in sized.quantities().items() if n or symbol in have}
+        return step.model_copy(update={"advised": advised})
+
+    def _positions(self, contracts: Quantities) -> list[Position]:
+        """The book after the trade, at what was paid for what is kept and what is asked for what is added."""
+        paid = {
+            (p.layer, p.symbol): p.price
+            for p in (self.portfolio.positions if self.memory.positions is None else self.memory.positions)
         }
-        if self.quick_ratio is not None and self.quick_ratio.value is not None:
-            limits |= {"quick_ratio": self.quick_ratio.value, "quick_ratio_min": rules.quick_ratio_min}
-        if total >= rules.deployed_from - EPSILON:
-            limits |= {"share": largest / total, "share_max": rules.deployed_share_max}
-        return {name: tidy(value) for name, value in limits.items()}
+        found: list[Position] = []
+        for sleeve in SLEEVES:
+            asked = self._asked(sleeve)
+            for symbol, quantity in contracts[sleeve].items():
+                if quantity:
+                    known = paid.get((sleeve, symbol), paid.get((None, symbol)))
+                    price = asked.get(symbol) if known is None else known
+                    found.append(Position(symbol=symbol, quantity=float(quantity), layer=sleeve, price=price))
+        return found
+
+    def _asked(self, sleeve: Sleeve) -> dict[str, float]:
+        structures = [self.openings.found[slot].structure for slot in SLOTS[sleeve] if slot in self.openings.found]
+        return {leg.symbol: leg.price for structure in structures if structure is not None for leg in structure.legs}
+
+    def _beyond(self, owned: Vector, after: Book, grown: Sequence[Sleeve], h: float) -> bool:
+        """Whether adds lead beyond a cap that what is held does not already break."""
+        if not grown:
+            return False
+        weights = vector({sleeve: max(after.long(sleeve), 0.0) / h for sleeve in SLEEVES})
+        within = cap_adds(self.rules, self.posture, self.state, sleeves(owned), weights, self.deployable)
+        return any(weights[sleeve] - within[sleeve] > 1e-6 for sleeve in grown)
+
+    def _broken(self, after: Book, h: float) -> set[Sleeve]:
+        """Layers whose losses break a stress limit after the trade."""
+        lines = book_lines(self.openings, [lot for lots in after.layers.values() for lot in lots], self.engine_share)
+        if lines is None or not len(lines) or self.exits.vix is None:
+            return set()
+        outcomes = stress(self.rules.stress, lines, self.exits.vix)
+        found: set[Sleeve] = set()
+        for breach in breaches(self.rules.stress, outcomes, h):
+            found |= {"L2", "L3"} if breach.layer is None else {breach.layer}
+        return found
+
+    @property
+    def engine_share(self) -> float:
+        """The part of Layers 2 and 3 that the second engine adds."""
+        total = self.vectors["levered"]["L2"] + self.vectors["levered"]["L3"]
+        return self.levered / total if total > 0.0 else 0.0
 
 
-def _without_adds(frozen: tuple[Sleeve, ...], start: Vector, target: Vector) -> Vector:
-    """``target`` with the frozen layers no larger than where they start from."""
-    least = {sleeve: min(target[sleeve], max(start[sleeve], 0.0)) for sleeve in frozen}
-    return vector({**sleeves(target), **least})
+def _without_adds(frozen: Sequence[Sleeve], owned: Vector, wanted: Vector) -> Vector:
+    """``wanted`` with the frozen layers no larger than what is owned."""
+    least = {sleeve: min(wanted[sleeve], max(owned[sleeve], 0.0)) for sleeve in frozen}
+    return vector({**sleeves(wanted), **least})
+
+
+def _within(weight: float, hard: tuple[float, float]) -> bool:
+    return hard[0] - EPSILON <= weight <= hard[1] + EPSILON

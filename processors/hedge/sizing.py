@@ -9,36 +9,35 @@ from topics.calibration import HedgeRules
 from topics.message import Layer
 
 
-def hedge_notional(rules: HedgeRules, beta: float | None, mv: float) -> float | None:
-    """H = h0 x beta x market value, USD of VX-equivalent notional.
+def hedge_notional(rules: HedgeRules, beta: float | None, mv: float, scale: float = 1.0) -> float | None:
+    """H = h0 x scale x beta x market value, USD of VX-equivalent notional; ``scale`` is that of the cost of capital.
 
     None when beta is missing: it cannot be sized. 0 when beta is 0 or negative: there is no fall of the market that a
     long volatility hedge would have to offset.
     """
-    return None if beta is None else max(0.0, rules.h0 * beta * mv)
+    return None if beta is None else max(0.0, rules.h0 * scale * beta * mv)
 
 
-def exposure(rules: HedgeRules, weights: Mapping[Layer, float]) -> float:
+def exposure(rules: HedgeRules, weights: Mapping[Layer, float], kappa: float, scale: float = 1.0) -> float:
     """Beta-dollars that the deployed hedge offsets, as a share of the portfolio's own (beta x market value).
 
-    VX moves ``vx_beta`` (kappa) percent against one percent of the SPX, so the hedge offsets kappa x H x deployed; with
-    H = h0 x beta x market value the share is kappa x h0 x deployed.
+    VX moves ``kappa`` percent against one percent of the SPX, so the hedge offsets kappa x H x deployed; with
+    H = h0 x scale x beta x market value the share is kappa x h0 x scale x deployed.
     """
-    return rules.vx_beta * rules.h0 * abs(deployed(weights))
+    return kappa * rules.h0 * scale * abs(deployed(weights))
 
 
-def deployable(rules: HedgeRules) -> float:
+def deployable(rules: HedgeRules, kappa: float, scale: float = 1.0) -> float:
     """The deployed weight at which the exposure reaches its limit, fraction of H."""
-    return rules.exposure_max / (rules.vx_beta * rules.h0)
+    return rules.exposure_max / (kappa * rules.h0 * scale)
 
 
-def limit_exposure(rules: HedgeRules, weights: Vector) -> Vector:
-    """``weights`` with every layer scaled down alike until the exposure is within its limit; the rest to the reserve.
+def limit_exposure(weights: Vector, most: float) -> Vector:
+    """``weights`` with every layer scaled down alike until no more than ``most`` is deployed; the rest to the reserve.
 
-    With the default numbers the limit stands at 1.25 of H and binds nowhere. Where another calibration makes it bind,
-    it goes before the hard band of Layer 1: a hedge must not turn the portfolio short.
+    It goes before the hard band of Layer 1: a hedge must not turn the portfolio short.
     """
-    most, now = deployable(rules), deployed(weights)
+    now = deployed(weights)
     if now <= most:
         return weights
     return vector({sleeve: weights[sleeve] * (most / now) for sleeve in SLEEVES})
