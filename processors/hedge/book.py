@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from topics.calibration import Sleeve
+from topics.hedge_rules import Sleeve
 from topics.instrument import ETPS, parse_symbol
 from topics.portfolio import Position
 from topics.regime import CurvePoint

@@ -15,7 +15,7 @@ from typing import Final
 
 from processors.hedge.book import Contract, Holding
 from processors.hedge.weights import EPSILON
-from topics.calibration import LayerWindow
+from topics.hedge_rules import LayerWindow
 from topics.rebalance import Trade
 
 #: Relative tolerance that keeps a target equal to what is held from asking for one contract less.

@@ -15,7 +15,8 @@ from processors.hedge.plan import Plan, plan
 from processors.hedge.view import MarketView
 from processors.hedge.weights import EPSILON, SLEEVES
 from processors.signals.beta import BetaValue
-from topics.calibration import HedgeRules, Sleeve
+from topics.calibration import HedgeRules
+from topics.hedge_rules import Sleeve
 from topics.instrument import parse_symbol
 from topics.message import Digest, Layer, digest, tidy
 from topics.portfolio import Portfolio, Position

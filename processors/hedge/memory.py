@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from processors.hedge.band import Step
-from topics.calibration import Sleeve
+from topics.hedge_rules import Sleeve
 from topics.message import Day, Digest, Number, Record, State
 from topics.portfolio import Position
 from topics.rebalance import Weights

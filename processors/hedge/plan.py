@@ -22,7 +22,8 @@ from processors.hedge.sizing import exposure, hedge_notional, limit_exposure
 from processors.hedge.tilt import tilt
 from processors.hedge.view import MarketView
 from processors.hedge.weights import EPSILON, SLEEVES, Vector, base, deployed, gross, sleeves, vector
-from topics.calibration import HedgeRules, Posture, Sleeve
+from topics.calibration import HedgeRules, Posture
+from topics.hedge_rules import Sleeve
 from topics.message import tidy
 from topics.portfolio import Portfolio
 from topics.rebalance import Trade
