@@ -11,11 +11,28 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from topics.hedge_rules import (
+    BreakEvenRules,
+    CarryRules,
+    ChainRules,
+    ConvexityRules,
+    Costs,
+    DragRules,
+    EngineRules,
+    EtnRules,
+    KappaRules,
+    LayerWindow,
+    PivotRules,
+    Policy,
+    Sleeve,
+    StressRules,
+    ThetaRules,
+    TimingRules,
+    WaccRules,
+)
 from topics.message import LAYERS, STATES, Digest, Layer, Message, Name, Number, Record, State, digest
 
 ScoreName = Literal["vix", "ratio", "rv21", "vvix"]
-Sleeve = Literal["L1", "L2", "L3", "TT"]
-Policy = Literal["steward", "promoter"]
 Curve = tuple[Number, Number, Number, Number, Number]
 Weights = dict[Layer, Number]
 
@@ -180,14 +197,6 @@ class RegimeRules(Record):
         return self
 
 
-class LayerWindow(Record):
-    """Calendar days to expiry in which a layer opens, and its tenor target."""
-
-    dte_min: int = Field(ge=0, description="fewest days to expiry")
-    dte_max: int | None = Field(default=None, description="most days to expiry; absent: no upper end")
-    dte_target: int = Field(ge=0, description="tenor aimed at")
-
-
 class Posture(Record):
     """Limits and pace of a policy (steward or promoter)."""
 
@@ -212,10 +221,10 @@ def _table() -> dict[State, Weights]:
 
 def _windows() -> dict[Sleeve, LayerWindow]:
     return {
-        "L1": LayerWindow(dte_min=15, dte_max=62, dte_target=30),
-        "L2": LayerWindow(dte_min=90, dte_max=185, dte_target=110),
-        "L3": LayerWindow(dte_min=186, dte_max=None, dte_target=220),
-        "TT": LayerWindow(dte_min=21, dte_max=45, dte_target=30),
+        "L1": LayerWindow(dte_min=15, dte_max=62, dte_target=30, roll_dte=21),
+        "L2": LayerWindow(dte_min=90, dte_max=185, dte_target=110, roll_dte=62),
+        "L3": LayerWindow(dte_min=186, dte_max=None, dte_target=220, roll_dte=186),
+        "TT": LayerWindow(dte_min=21, dte_max=45, dte_target=30, roll_dte=21),
     }
 
 
@@ -253,7 +262,9 @@ class HedgeRules(Record):
     exposure_max: Number = Field(
         default=0.50, gt=0, description="most beta-dollars of hedge, share of beta x market value"
     )
-    vx_beta: Number = Field(default=4.0, gt=0, description="drop of SPX in percent per percent rise of VX1 (kappa)")
+    vx_beta: Number = Field(
+        default=4.0, gt=0, description="kappa until it can be estimated: rise of VX1 in percent per percent fall of SPX"
+    )
     quick_ratio_min: Number = Field(
         default=1.0, ge=0, description="quick ratio of market liquidity below which nothing is added"
     )
@@ -265,6 +276,34 @@ class HedgeRules(Record):
     postures: dict[Policy, Posture] = Field(
         default_factory=_postures,
         description="policies",
+    )
+    spread_spent: Number = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="share of its width that a debit spread is worth from which it is closed: it can gain little more "
+        "and its delta is gone",
+    )
+    h_tolerance: Number = Field(
+        default=0.10, ge=0, description="change of H within a session from which a step is decided anew, a fraction"
+    )
+    chain: ChainRules = Field(default_factory=ChainRules, description="quotes of options that can be dealt on")
+    notes: EtnRules = Field(default_factory=EtnRules, description="volatility notes that may stand in for VX in L1")
+    pivot: PivotRules = Field(default_factory=PivotRules, description="strikes of L2")
+    convexity: ConvexityRules = Field(default_factory=ConvexityRules, description="strikes of L3 and of its tail")
+    theta: ThetaRules = Field(default_factory=ThetaRules, description="entry, strikes and exit of Temporal Theta")
+    costs: Costs = Field(default_factory=Costs, description="what dealing costs beside the quotes")
+    wacc: WaccRules = Field(default_factory=WaccRules, description="scale of H by the cost of capital")
+    carry: CarryRules = Field(default_factory=CarryRules, description="budget for the carry of the hedge")
+    drag: DragRules = Field(default_factory=DragRules, description="drag on the internal rate of return accepted")
+    kappa: KappaRules = Field(default_factory=KappaRules, description="estimate of what VX1 moves when the SPX does")
+    engine: EngineRules = Field(default_factory=EngineRules, description="bounds of the second engine on L2 and L3")
+    stress: StressRules = Field(default_factory=StressRules, description="scenarios and limits of the stress test")
+    break_even: BreakEvenRules = Field(
+        default_factory=BreakEvenRules, description="cushion of an open structure that is too small"
+    )
+    timing: TimingRules = Field(
+        default_factory=TimingRules, description="when a rebalance that is not urgent is traded"
     )
     approvals: int = Field(default=2, ge=1, description="signatures that adds need")
     approvals_reduce: int = Field(default=1, ge=0, description="signatures that pure reductions need")
@@ -280,6 +319,8 @@ class HedgeRules(Record):
                 raise ValueError(f"weights of {state} must be at least 0 and sum to 1; they sum to {total:g}")
         if lacking := sorted({"steward", "promoter"} - set(self.postures)):
             raise ValueError(f"postures lack {', '.join(lacking)}")
+        if lacking := sorted({"steward", "promoter"} - set(self.engine.most)):
+            raise ValueError(f"engine.most lacks {', '.join(lacking)}")
         if lacking := sorted({"L1", "L2", "L3", "TT"} - set(self.windows)):
             raise ValueError(f"windows lack {', '.join(lacking)}")
         low, high = self.l1_low

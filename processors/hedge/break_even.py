@@ -8,7 +8,6 @@ long spread out of the money has not been there yet; that it is far from its bre
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -16,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from processors.pricing import DAYS_PER_YEAR
 from processors.signals._reading import read, read_bool, read_float, read_object, read_optional_string
-from processors.signals.statistic import Json, finite, positive
+from processors.signals.statistic import Json, positive
+from topics.hedge_rules import BreakEvenRules
 
 Side: TypeAlias = Literal["above", "below"]
 
@@ -38,28 +38,6 @@ def distance(break_even: ArrayLike, forward: ArrayLike, vol: ArrayLike, dte: Arr
     if not np.isfinite(away).all():
         raise ValueError(f"distance must be finite: vol {s} and dte {days} leave no standard deviation to count in")
     return away
-
-
-@dataclass(frozen=True, slots=True)
-class BreakEvenRules:
-    """When the break-even is too near.
-
-    Attributes:
-        alert: standard deviations of cushion below which it is.
-        clear: cushion from which it is no longer; at least `alert`.
-        crossing: standard deviations beyond the break-even from which the forward has crossed it.
-    """
-
-    alert: float = 0.5
-    clear: float = 0.75
-    crossing: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not 0 <= finite(self.crossing, "crossing") <= finite(self.alert, "alert") <= finite(self.clear, "clear"):
-            raise ValueError(
-                "crossing, alert and clear must rise from 0, got "
-                f"{self.crossing!r}, {self.alert!r} and {self.clear!r}"
-            )
 
 
 class BreakEvenMark(NamedTuple):
@@ -179,7 +157,7 @@ class BreakEvenWatch:
     def restore(cls, snapshot: Mapping[str, Json]) -> Self:
         """Continue from a snapshot; ValueError when it is malformed."""
         saved = read_object(snapshot, "rules")
-        rules = BreakEvenRules(*(read_float(saved, name) for name in ("alert", "clear", "crossing")))
+        rules = BreakEvenRules(**{name: read_float(saved, name) for name in ("alert", "clear", "crossing")})
         good = _side(snapshot, "good")
         if good is None:
             raise ValueError("snapshot key 'good' must be 'above' or 'below', got None")

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from processors.hedge.weights import EPSILON, SLEEVES, Vector, sleeves, vector
-from topics.calibration import HedgeRules, Posture, Sleeve
+from topics.calibration import HedgeRules, Posture
+from topics.hedge_rules import Sleeve
 from topics.message import State
 
 _LAYERS: Final[tuple[Sleeve, ...]] = ("L1", "L2", "L3")

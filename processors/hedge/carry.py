@@ -15,35 +15,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from processors.hedge.stress import FloatArray, Lines
+from processors.hedge.lines import FloatArray, Lines
 from processors.hedge.weights import Vector, sleeves, vector
 from processors.pricing import DAYS_PER_YEAR
 from processors.signals.statistic import finite, positive
-from topics.calibration import Sleeve
+from topics.hedge_rules import CarryRules, Sleeve
 
 #: The layers whose carry is budgeted. Temporal Theta is short premium with a cap of its own; its income pays for no
 #: more of the others, since it is gone when it is needed.
 BUDGETED: Final[tuple[Sleeve, ...]] = ("L1", "L2", "L3")
-
-
-@dataclass(frozen=True, slots=True)
-class CarryRules:
-    """The carry budget.
-
-    Attributes:
-        soft: cost beyond which adds are shrunk, fraction of the portfolio's market value a year.
-        hard: cost beyond which even what a hard band asks for is not added, the same.
-        horizon_days: calendar days over which carry is projected.
-    """
-
-    soft: float = 0.01
-    hard: float = 0.02
-    horizon_days: float = 30.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= finite(self.soft, "soft") <= finite(self.hard, "hard"):
-            raise ValueError(f"soft must lie between 0 and hard, got {self.soft!r} and {self.hard!r}")
-        positive(self.horizon_days, "horizon_days")
 
 
 def roll_yields(curve_dte: ArrayLike, curve_prices: ArrayLike, dte: ArrayLike) -> FloatArray | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from processors.pricing import CALL, MINUTES_PER_YEAR, PUT, Unavailable, forward_fit, implied_vol
 from processors.signals.expiry import is_monthly
 from processors.signals.surface import minutes_to
-from topics.calibration import LayerWindow
+from topics.hedge_rules import ChainRules, LayerWindow
 from topics.option_chain import ChainExpiry, OptionChain
 from topics.times import SECOND
 
@@ -26,32 +26,6 @@ Bools = NDArray[np.bool_]
 
 #: The source of quotes that nobody made.
 MODEL: Final = "model"
-
-
-@dataclass(frozen=True, slots=True)
-class ChainRules:
-    """What makes a quote one to deal on. Every number is a choice.
-
-    Attributes:
-        spread_relative: widest bid to ask, as a fraction of the mid quote ...
-        spread_floor: ... though never below this many vol points, for cheap options trade a few ticks wide.
-        spread_max: widest bid to ask in any case, vol points.
-        open_interest_min: fewest open contracts; acts only where open interest is reported.
-        max_age_seconds: oldest quote of an expiry that is used.
-        monthly_only: leave weekly expiries out, most of which have neither a liquid future nor depth at far strikes.
-    """
-
-    spread_relative: float = 0.25
-    spread_floor: float = 0.10
-    spread_max: float = 1.00
-    open_interest_min: int = 100
-    max_age_seconds: int = 3_600
-    monthly_only: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("spread_relative", "spread_floor", "spread_max", "open_interest_min", "max_age_seconds"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be a finite number of at least 0, got {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from typing import Final, NamedTuple, Self, TypeAlias
@@ -23,6 +22,7 @@ from scipy.optimize import brentq  # type: ignore[import-untyped]
 from processors.hedge.weights import Vector, sleeves, vector
 from processors.signals._reading import as_object, read_date, read_float, read_int, read_list
 from processors.signals.statistic import Json, at_least, finite
+from topics.hedge_rules import DragRules
 from topics.message import State
 
 #: A date and an amount: below 0 is paid in, above 0 is received.
@@ -219,21 +219,6 @@ def _flows(closes: Sequence[HedgedSession], hedged: bool) -> list[Flow]:
     between = [(x.session_date, -(x.flow + share * x.hedge_flow)) for x in closes[1:]]
     start, end = first.mv + share * first.hedge, last.mv + share * last.hedge
     return [(first.session_date, -start), *between, (last.session_date, end)]
-
-
-@dataclass(frozen=True, slots=True)
-class DragRules:
-    """How much drag is accepted.
-
-    Attributes:
-        cap: drag beyond which Layer 1 is held at its floor in `low`, decimal a year.
-    """
-
-    cap: float = 0.01
-
-    def __post_init__(self) -> None:
-        if finite(self.cap, "cap") < 0:
-            raise ValueError(f"cap must be at least 0, got {self.cap!r}")
 
 
 def too_costly(rules: DragRules, state: State, drag: float | None) -> bool:

@@ -16,27 +16,10 @@ from typing import Literal
 
 from processors.hedge.futures import Contract, choose
 from processors.hedge.structure import Unbuildable
-from topics.calibration import LayerWindow
+from topics.hedge_rules import EtnRules, LayerWindow
 
 #: Relative tolerance that keeps a budget of exactly n units from buying n - 1.
 _TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class EtnRules:
-    """Which notes may stand in for VX.
-
-    Attributes:
-        symbols: those allowed, the best first; notes of a higher daily multiple lose to its reset in choppy markets.
-        premium_max: most that the price may differ from the indicative value, either way, a fraction; a choice.
-    """
-
-    symbols: tuple[str, ...] = ("VXX",)
-    premium_max: float = 0.02
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.premium_max < math.inf:
-            raise ValueError(f"premium_max must be a finite number of at least 0, got {self.premium_max!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,55 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 
 from processors.hedge.chain import Chain
-from processors.hedge.structure import Costs, Structure, Unbuildable, build
+from processors.hedge.structure import Structure, Unbuildable, build
 from processors.pricing import Unavailable
-from topics.calibration import LayerWindow
+from topics.hedge_rules import Costs, LayerWindow, PivotRules
 
 _TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class PivotRules:
-    """Strikes of Layer 2. Every number is a choice.
-
-    Attributes:
-        k1: long strike, times the forward.
-        k1_least: lowest long strike that the break-even may bring it down to, times the forward.
-        width: points between the strikes in a market that does not disperse.
-        width_least: least share of the width wanted that a listed short strike must leave.
-        widen: share that one standard deviation of dispersion adds to it ...
-        widen_max: ... up to this many standard deviations.
-        m0: most that the break-even may be above the forward, a fraction of it ...
-        m1: ... and what one standard deviation of growth revision adds.
-        gdp_max: standard deviations of growth revision that count at most, either way.
-        theta_gdp: share by which one standard deviation of growth revision scales the theta budget, downward.
-    """
-
-    k1: float = 1.15
-    k1_least: float = 1.00
-    width: float = 10.0
-    width_least: float = 0.5
-    widen: float = 0.25
-    widen_max: float = 3.0
-    m0: float = 0.25
-    m1: float = 0.05
-    gdp_max: float = 2.0
-    theta_gdp: float = 0.25
-
-    def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self)):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be a finite number of at least 0, got {getattr(self, name)!r}")
-        if not 0.0 < self.k1_least <= self.k1 or not self.width > 0.0:
-            raise ValueError("k1_least must be above 0 and at most k1, and width above 0")
-
-    @property
-    def width_max(self) -> float:
-        """The widest spread there is, points: 17.5 by default."""
-        return self.width * (1.0 + self.widen * self.widen_max)
 
 
 def spread_width(rules: PivotRules, dispersion_z: float | None, dispersion_change: float | None) -> float:

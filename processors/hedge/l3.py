@@ -8,46 +8,16 @@ what the layer buys is bound by its own share.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import ndtr  # type: ignore[import-untyped]
 
 from processors.hedge.chain import Chain
-from processors.hedge.structure import Costs, Structure, Unbuildable, build
+from processors.hedge.structure import Structure, Unbuildable, build
 from processors.pricing import Unavailable
-from topics.calibration import LayerWindow
+from topics.hedge_rules import ConvexityRules, Costs, LayerWindow
 
 _TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class ConvexityRules:
-    """Strikes of Layer 3. Every number is a choice.
-
-    Attributes:
-        k1, k2: lowest long and lowest short strike, times the forward.
-        spot_beta: points that a future of the layer's tenor moves for one of spot VIX; 0.3 to 0.5 in practice.
-        tail_max: most of the layer in calls of the tail, a fraction of its weight.
-        tail_delta: forward delta of those calls.
-        tail_window: their days to expiry.
-    """
-
-    k1: float = 1.3
-    k2: float = 1.8
-    spot_beta: float = 0.4
-    tail_max: float = 0.30
-    tail_delta: float = 0.30
-    tail_window: LayerWindow = field(default_factory=lambda: LayerWindow(dte_min=21, dte_max=45, dte_target=30))
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.k1 < self.k2 < math.inf:
-            raise ValueError(f"k1 must be above 0 and below k2, got {self.k1!r} and {self.k2!r}")
-        for name in ("spot_beta", "tail_max"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)!r}")
-        if not 0.0 < self.tail_delta < 1.0:
-            raise ValueError(f"tail_delta must lie between 0 and 1, got {self.tail_delta!r}")
 
 
 def build_l3(

@@ -7,49 +7,18 @@ hold already; ratio spreads, which some call by the same name, have a short tail
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 from processors.hedge.weights import Vector, gross, sleeves, vector
 from processors.signals._reading import as_object, read
 from processors.signals.liquidity import QuickRatio, QuickRatioGate
-from processors.signals.statistic import Json, finite, positive
-from topics.calibration import Policy, Sleeve
+from processors.signals.statistic import Json, finite
+from topics.hedge_rules import EngineRules, Policy, Sleeve
 from topics.message import State, tidy
 
 _LEVERED: Final[tuple[Sleeve, ...]] = ("L2", "L3")
 _STATES: Final[frozenset[State]] = frozenset({"moderate", "elevated"})
-
-
-def _most() -> dict[Policy, float]:
-    return {"steward": 1.0, "promoter": 1.25}
-
-
-@dataclass(frozen=True, slots=True)
-class EngineRules:
-    """Bounds of the second engine.
-
-    Attributes:
-        most: largest multiplier by policy, at least 1; at 1 the engine is off, as it is for a steward.
-        on: quick ratio that two readings in a row must reach for it to start.
-        off: quick ratio below which it stops.
-        loss_max: most that what it added may lose in any stress scenario, fraction of H.
-    """
-
-    most: Mapping[Policy, float] = field(default_factory=_most)
-    on: float = 1.2
-    off: float = 1.0
-    loss_max: float = 0.10
-
-    def __post_init__(self) -> None:
-        for policy, most in self.most.items():
-            if finite(most, "most") < 1:
-                raise ValueError(f"the multiplier of {policy} must be at least 1, got {most!r}")
-        positive(self.off, "off")
-        if not self.off <= finite(self.on, "on"):
-            raise ValueError(f"off must be at most on, got {self.off!r} and {self.on!r}")
-        if finite(self.loss_max, "loss_max") < 0:
-            raise ValueError(f"loss_max must be at least 0, got {self.loss_max!r}")
 
 
 class EngineReading(NamedTuple):

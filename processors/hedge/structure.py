@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from processors.hedge.chain import Chain, ExpiryQuotes
 from processors.pricing import CALL, PUT, Unavailable, greeks, intrinsic
-from topics.calibration import Sleeve
+from topics.hedge_rules import Costs, Sleeve
 from topics.instrument import parse_symbol
 from topics.message import decimal_text, tidy
 
@@ -36,21 +36,6 @@ _PENNIES_FROM: Final = date(2022, 10, 3)
 _TICK_CHANGES_AT: Final = 3.0
 #: A quote on the tick stays where it is, whatever its last binary digits.
 _TOLERANCE: Final = 1e-7
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What dealing costs beside the quotes.
-
-    Attributes:
-        fee: US dollars for each option and side; a choice, to be replaced by what is paid.
-    """
-
-    fee: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.fee < math.inf:
-            raise ValueError(f"fee must be a finite number of at least 0, got {self.fee!r}")
 
 
 @dataclass(frozen=True, slots=True)

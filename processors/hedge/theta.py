@@ -14,52 +14,14 @@ import numpy as np
 from scipy.special import ndtr  # type: ignore[import-untyped]
 
 from processors.hedge.chain import Chain
-from processors.hedge.structure import Costs, Structure, Unbuildable, build
+from processors.hedge.structure import Structure, Unbuildable, build
 from processors.pricing import Unavailable
-from topics.calibration import LayerWindow
+from topics.hedge_rules import Costs, LayerWindow, ThetaRules
 from topics.message import State
 
 _TOLERANCE = 1e-9
 #: Closes that a high of five days looks back on.
 DAYS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ThetaRules:
-    """Entry, strikes and exit. Every number is a choice.
-
-    Attributes:
-        fall: VIX must be below this share of its highest close of five sessions.
-        above_average: whether VIX must also be above its mean of 200 sessions.
-        iv_premium_min: least implied volatility over realised volatility, less 1, a fraction; None: not asked.
-        contango_min: least VX2 / VX1 - 1; None: not asked, for it rarely holds in `high`.
-        short_delta: forward delta of the call that is sold.
-        width: points to the call that is bought; the listed one may be up to twice as far.
-        credit_min: least credit, a share of the width; below it the risk is not paid for.
-        profit: share of the credit at which the spread is closed.
-        exit_dte: days to expiry at which it is closed; it is opened only above them.
-    """
-
-    fall: float = 0.9
-    above_average: bool = False
-    iv_premium_min: float | None = None
-    contango_min: float | None = None
-    short_delta: float = 0.40
-    width: float = 5.0
-    credit_min: float = 0.10
-    profit: float = 0.50
-    exit_dte: int = 21
-
-    def __post_init__(self) -> None:
-        for name in ("fall", "short_delta", "profit"):
-            if not 0.0 < getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)!r}")
-        if not 0.0 < self.width < math.inf or not 0.0 <= self.credit_min < 1.0 or self.exit_dte < 0:
-            raise ValueError("width must be above 0, credit_min at least 0 and below 1, exit_dte at least 0")
-        for name in ("iv_premium_min", "contango_min"):
-            bound = getattr(self, name)
-            if bound is not None and not math.isfinite(bound):
-                raise ValueError(f"{name} must be a finite number, got {bound!r}")
 
 
 @dataclass(frozen=True, slots=True)

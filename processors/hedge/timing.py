@@ -12,41 +12,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final, Literal
+from typing import Final
 
 from processors.hedge.index_roll import roll
 from processors.signals.calendar import SessionCalendar
 from processors.signals.expiry import third_friday
 from processors.signals.statistic import finite, positive
+from topics.hedge_rules import TimingRules
 from topics.times import MINUTE
 
 _QUARTER_ENDS: Final = frozenset({3, 6, 9, 12})
-
-
-@dataclass(frozen=True, slots=True)
-class TimingRules:
-    """The choices in it.
-
-    Attributes:
-        flow_minutes: length of the flow's window, which ends at the close (16:00 New York, 13:00 on an early close).
-        blackout_minutes: length of a blackout, which ends there too; 0: there are none.
-        flow_share: share of a contract's average daily volume above which its expected flow counts.
-        anchor: where those windows end. ``close``: with the SPX. ``settle``: with the daily settlement of VX, which
-            until 2020-10-23 came a quarter of an hour later; from 2020-10-26 on both are the same moment.
-    """
-
-    flow_minutes: int = 15
-    blackout_minutes: int = 15
-    flow_share: float = 0.05
-    anchor: Literal["close", "settle"] = "close"
-
-    def __post_init__(self) -> None:
-        for name in ("flow_minutes", "blackout_minutes"):
-            minutes = getattr(self, name)
-            if not 0 <= minutes <= 180:
-                raise ValueError(f"{name} must lie in 0 to 180, got {minutes!r}")
-        if finite(self.flow_share, "flow_share") < 0:
-            raise ValueError(f"flow_share must be at least 0, got {self.flow_share!r}")
 
 
 @dataclass(frozen=True, slots=True)

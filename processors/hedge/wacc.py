@@ -12,30 +12,10 @@ from datetime import date
 from typing import Final
 
 from processors.signals.statistic import finite, positive
+from topics.hedge_rules import WaccRules
 
 #: A month's cost of capital counts in that month and the next one.
 _MONTHS_KEPT: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class WaccRules:
-    """How the cost of capital scales the hedge notional H: by `clip(reference / WACC, least, most)`.
-
-    Attributes:
-        reference: cost of capital at which H is unscaled, decimal a year.
-        least: smallest scale of H.
-        most: largest scale of H.
-    """
-
-    reference: float = 0.085
-    least: float = 0.5
-    most: float = 1.5
-
-    def __post_init__(self) -> None:
-        positive(self.reference, "reference")
-        positive(self.least, "least")
-        if not self.least <= 1.0 <= finite(self.most, "most"):
-            raise ValueError(f"least and most must enclose 1, got {self.least!r} and {self.most!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from topics.calibration import HedgeRules, Sleeve
+from topics.calibration import HedgeRules
+from topics.hedge_rules import Sleeve
 from topics.message import Layer, State, tidy
 
 #: Fractions of H by layer, reserve included.

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from processors.hedge.break_even import BreakEvenMark, BreakEvenRules, BreakEvenValue, BreakEvenWatch, distance
+from processors.hedge.break_even import BreakEvenMark, BreakEvenValue, BreakEvenWatch, distance
 from processors.pricing import CallSpread
+from topics.hedge_rules import BreakEvenRules
 
 generated = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 marks = st.builds(BreakEvenMark, st.floats(9, 60), st.floats(0.3, 1.5), st.floats(1, 300))
@@ -172,8 +173,13 @@ def test_a_mark_exactly_on_the_break_even_counts_as_below() -> None:
 
 
 def test_impossible_parameters_and_snapshots_are_refused() -> None:
-    for rules in ({"alert": 1.0}, {"crossing": 0.6}, {"crossing": -0.1}, {"clear": math.nan}):
-        with pytest.raises(ValueError, match=r"must"):
+    for rules, words in (
+        ({"alert": 1.0}, "must rise from 0, got 0.1, 1 and 0.75"),
+        ({"crossing": 0.6}, "must rise from 0, got 0.6, 0.5 and 0.75"),
+        ({"crossing": -0.1}, r"crossing\s+Input should be greater than or equal to 0"),
+        ({"clear": math.nan}, r"clear\s+Value error, expected a finite number"),
+    ):
+        with pytest.raises(ValueError, match=words):
             BreakEvenRules(**rules)
     with pytest.raises(ValueError, match="good must be"):
         BreakEvenWatch(20.0, "over", short=True)

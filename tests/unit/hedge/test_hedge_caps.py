@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from processors.hedge.caps import cap, cap_adds, most_deployed, reserve_floor
 from processors.hedge.sizing import limit_exposure
 from processors.hedge.weights import SLEEVES, Vector, deployed, vector
-from topics.calibration import HedgeRules, Policy, Sleeve
+from topics.calibration import HedgeRules
+from topics.hedge_rules import Policy, Sleeve
 from topics.message import STATES, State
 
 weights = st.floats(0, 0.9).map(lambda x: round(x, 6))

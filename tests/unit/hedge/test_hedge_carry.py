@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from processors.hedge.carry import (
     BUDGETED,
-    CarryRules,
     efficiency,
     limit_carry,
     limit_premium,
@@ -18,12 +17,13 @@ from processors.hedge.carry import (
     project,
     roll_yields,
 )
-from processors.hedge.stress import Line, Lines
+from processors.hedge.lines import Line, Lines
 from processors.hedge.weights import SLEEVES, base, sleeves, vector
 from processors.pricing import greeks, price
 from processors.signals.curve import VxCurve
 from processors.signals.expiry import is_monthly
 from topics.calibration import HedgeRules
+from topics.hedge_rules import CarryRules
 from topics.message import LAYERS
 
 RULES = CarryRules()
@@ -226,8 +226,8 @@ def test_the_budget_holds_and_nothing_rises_above_what_was_wanted(
 @given(weights_of, weights_of, costs_of)
 def test_a_larger_budget_never_keeps_less(held: dict[Any, float], wanted: dict[Any, float], costs: Any) -> None:
     target = vector(wanted)
-    small = limit_carry(CarryRules(0.005, 0.01), held, target, costs).weights
-    large = limit_carry(CarryRules(0.02, 0.04), held, target, costs).weights
+    small = limit_carry(CarryRules(soft=0.005, hard=0.01), held, target, costs).weights
+    large = limit_carry(CarryRules(soft=0.02, hard=0.04), held, target, costs).weights
     assert all(small[layer] <= large[layer] + 1e-12 for layer in BUDGETED)
 
 
@@ -277,11 +277,12 @@ def test_figures_that_are_no_numbers_are_refused(bad: float) -> None:
         lambda: premium_room(RULES, bad, 0.0),
         lambda: premium_room(RULES, 1.0, bad),
         lambda: efficiency(bad, 1.0),
-        lambda: CarryRules(soft=bad),
-        lambda: CarryRules(horizon_days=bad),
     ):
         with pytest.raises(ValueError, match=r"must|hold one finite"):
             call()
+    for name in ("soft", "hard", "horizon_days"):
+        with pytest.raises(ValueError, match=rf"{name}\s+Value error, expected a finite number"):
+            CarryRules(**{name: bad})
 
 
 def test_impossible_figures_are_refused() -> None:

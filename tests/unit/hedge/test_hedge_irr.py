@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.hedge.irr import DragRules, HedgeDrag, HedgedSession, limit_drag, too_costly, xirr, xirr_all
+from processors.hedge.irr import HedgeDrag, HedgedSession, limit_drag, too_costly, xirr, xirr_all
 from processors.hedge.weights import base
 from processors.signals.expiry import is_monthly
 from topics.calibration import HedgeRules
+from topics.hedge_rules import DragRules
 from topics.message import STATES
 
 generated = settings(max_examples=150, deadline=None, derandomize=True, database=None)

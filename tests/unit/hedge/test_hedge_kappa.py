@@ -13,6 +13,7 @@ from processors.hedge.kappa import CurveAndIndex, Kappa, KappaValue
 from processors.signals.calendar import SessionCalendar
 from processors.signals.curve import VxCurve
 from processors.signals.expiry import is_monthly, vx_expiries
+from topics.hedge_rules import KappaRules
 
 
 def made(n: int, seed: int, slope: float = 4.0) -> list[CurveAndIndex]:
@@ -200,6 +201,10 @@ def test_what_is_far_back_is_forgotten_and_nothing_drifts() -> None:
     assert long.value is not None
     assert short.value is not None
     assert long.value.estimate == pytest.approx(short.value.estimate, abs=1e-9)
+
+
+def test_the_rules_of_the_calibration_are_those_it_has_without_any() -> None:
+    assert Kappa(**KappaRules().model_dump()).snapshot() == Kappa().snapshot()
 
 
 def test_malformed_parameters_and_snapshots_are_refused() -> None:

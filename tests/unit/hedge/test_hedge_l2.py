@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from test_hedge_chain import NOW, RATE, expiry_of, message, quoted_chain, quoted_chains, wild_chains
 
 from processors.hedge.chain import Chain, read_chain
-from processors.hedge.l2 import PivotRules, break_even_limit, build_l2, spread_width, theta_scale
-from processors.hedge.structure import Costs, Structure, Unbuildable
+from processors.hedge.l2 import break_even_limit, build_l2, spread_width, theta_scale
+from processors.hedge.structure import Structure, Unbuildable
+from topics.hedge_rules import Costs, PivotRules
 
 WINDOW = RULES.windows["L2"]
 RULE = PivotRules()
@@ -170,10 +171,13 @@ def test_figures_and_rules_that_are_no_numbers_are_refused(bad: float) -> None:
         with pytest.raises(ValueError, match=next(iter(arguments))):
             build_l2(chain, WINDOW, **arguments)
     for name in ("k1", "width", "widen", "m0", "m1"):
-        with pytest.raises(ValueError, match=name):
+        with pytest.raises(ValueError, match=rf"{name}\s+Value error, expected a finite number"):
             PivotRules(**{name: bad})
-    with pytest.raises(ValueError, match="k1_least"):
+    with pytest.raises(ValueError, match=r"k1_least must be at most k1, got 1\.2 and 1\.15"):
         PivotRules(k1_least=1.2)
+    for name, value in (("k1_least", 0.0), ("width", 0.0), ("widen_max", -0.1), ("theta_gdp", -0.1)):
+        with pytest.raises(ValueError, match=rf"{name}\s+Input should be greater than"):
+            PivotRules(**{name: value})
 
 
 @given(st.one_of(quoted_chains, wild_chains()), zs, zs, zs)

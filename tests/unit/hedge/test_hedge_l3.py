@@ -13,9 +13,10 @@ from scipy.stats import norm
 from test_hedge_chain import NOW, RATE, expiry_of, message, quoted_chain, quoted_chains, wild_chains
 
 from processors.hedge.chain import Chain, read_chain
-from processors.hedge.l3 import ConvexityRules, build_l3, build_tail, split_l3, spot_notional, vxth_share
+from processors.hedge.l3 import build_l3, build_tail, split_l3, spot_notional, vxth_share
 from processors.hedge.structure import Structure, Unbuildable
 from processors.pricing import CALL, Unavailable, greeks
+from topics.hedge_rules import ConvexityRules
 
 WINDOW = RULES.windows["L3"]
 AUGUST = EXPIRIES[7]
@@ -187,5 +188,7 @@ def test_numbers_that_cannot_be_are_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="weight"):
         split_l3(bad, True)
     for name in ("k1", "tail_delta", "tail_max", "spot_beta"):
-        with pytest.raises(ValueError, match=name):
+        with pytest.raises(ValueError, match=rf"{name}\s+(Value error, expected a finite|Input should be)"):
             ConvexityRules(**{name: bad})
+    with pytest.raises(ValueError, match=r"k1 must be below k2, got 1\.8 and 1\.8"):
+        ConvexityRules(k1=1.8)

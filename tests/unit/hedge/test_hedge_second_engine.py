@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.hedge.caps import cap
-from processors.hedge.second_engine import EngineReading, EngineRules, EngineSwitch, engage
+from processors.hedge.second_engine import EngineReading, EngineSwitch, engage
 from processors.hedge.weights import base, deployed, vector
 from processors.signals.liquidity import QuickRatio
 from topics.calibration import HedgeRules
+from topics.hedge_rules import EngineRules
 from topics.message import LAYERS, STATES
 
 HEDGE, RULES = HedgeRules(), EngineRules()
@@ -204,8 +205,16 @@ def test_the_caps_take_nothing_back_of_it(state: Any) -> None:
 
 
 def test_impossible_rules_and_losses_are_refused() -> None:
-    for rules in ({"most": {"steward": 0.9}}, {"on": 0.9}, {"off": 0.0}, {"loss_max": -0.1}, {"on": math.nan}):
-        with pytest.raises(ValueError, match="must be"):
+    impossible: list[tuple[dict[str, Any], str]] = [
+        ({"most": {"steward": 0.9}}, "the multiplier of steward must be at least 1, got 0.9"),
+        ({"on": 0.9}, "off must be at most on, got 1 and 0.9"),
+        ({"off": 0.0}, r"off\s+Input should be greater than 0"),
+        ({"loss_max": -0.1}, r"loss_max\s+Input should be greater than or equal to 0"),
+        ({"on": math.nan}, r"on\s+Value error, expected a finite number"),
+        ({"most": {"promoter": math.inf}}, r"most\.promoter\s+Value error, expected a finite number"),
+    ]
+    for rules, words in impossible:
+        with pytest.raises(ValueError, match=words):
             EngineRules(**rules)
     for bad in (-0.1, math.nan, math.inf):
         with pytest.raises(ValueError, match="loss of L3"):

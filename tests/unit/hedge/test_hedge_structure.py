@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from test_hedge_chain import NOW, RATE, expiry_of, message, quoted_chain, quoted_chains, wild_chains
 
 from processors.hedge.book import Contract, list_contracts
-from processors.hedge.chain import Chain, ChainRules, read_chain
-from processors.hedge.l1 import Etn, EtnRules, Opening, closed, open_l1
+from processors.hedge.chain import Chain, read_chain
+from processors.hedge.l1 import Etn, Opening, closed, open_l1
 from processors.hedge.structure import (
-    Costs,
     Leg,
     Right,
     Structure,
@@ -34,6 +33,7 @@ from processors.hedge.structure import (
 )
 from processors.pricing import CALL, CallSpread, Unavailable, black76
 from processors.pricing import price as black_price
+from topics.hedge_rules import ChainRules, Costs, EtnRules
 
 PENNIES = date(2022, 10, 3)
 NICKELS = date(2022, 9, 30)
@@ -181,7 +181,7 @@ def test_a_leg_that_would_be_sold_for_nothing_is_unbuildable() -> None:
 
 @pytest.mark.parametrize("fee", [-1.0, math.nan, math.inf])
 def test_a_fee_that_is_no_amount_is_refused(fee: float) -> None:
-    with pytest.raises(ValueError, match="fee"):
+    with pytest.raises(ValueError, match=r"fee\s+(Value error, expected a finite|Input should be)"):
         Costs(fee=fee)
 
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from processors.hedge.wacc import (
     Capital,
     MonthlyWacc,
-    WaccRules,
     hedge_scale,
     monthly,
     required_return,
     scaled_h0,
     wacc,
 )
+from topics.hedge_rules import WaccRules
 
 RULES = WaccRules()
 generated = settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -100,9 +100,17 @@ def test_figures_out_of_range_are_refused(figures: tuple[float, ...]) -> None:
         Capital(*figures)
 
 
-@pytest.mark.parametrize("rules", [{"reference": 0}, {"least": 1.1}, {"most": 0.9}, {"least": 0}])
-def test_rules_that_do_not_enclose_one_are_refused(rules: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="must"):
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"reference": 0}, r"reference\s+Input should be greater than 0"),
+        ({"least": 1.1}, "least and most must enclose 1, got 1.1 and 1.5"),
+        ({"most": 0.9}, "least and most must enclose 1, got 0.5 and 0.9"),
+        ({"least": 0}, r"least\s+Input should be greater than 0"),
+    ],
+)
+def test_rules_that_do_not_enclose_one_are_refused(rules: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
         WaccRules(**rules)
 
 
