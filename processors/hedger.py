@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from processors.hedge import MarketView, Memory, Trigger, evaluate
+from processors.hedge import MarketState, Memory, Trigger, evaluate, opened
 from processors.hedge.blocks import frozen
-from processors.hedge.track import MarketClose, Track, valued_session
+from processors.hedge.drag import DragTrack
+from processors.hedge.track import Track, valued_session
 from processors.signals.calendar import SessionCalendar
 from processors.stream.log import Out, Record
 from processors.stream.metrics import Metric
 from processors.stream.processor import Decoded, Input, Segment
 from topics.calibration import Calibration
 from topics.catalog import HEDGE_REBALANCES, HEDGE_REGIMES, PORTFOLIO_SNAPSHOTS
-from topics.codec import JSON_HEADERS, decode
+from topics.codec import JSON_HEADERS, decode, decode_hedge_input
 from topics.dead_letter import Refused
 from topics.instrument import parse_symbol
 from topics.message import Message, canonical_json
+from topics.option_chain import OptionChain
 from topics.portfolio import Portfolio
 from topics.regime import Regime
 from topics.times import MINUTE, format_ts
@@ -32,11 +33,11 @@ M = TypeVar("M", bound=Message)
 #: How far a snapshot may be ahead of the log's own time of writing.
 FUTURE: Final = 5 * MINUTE
 
-#: Version of this processor's state in the changelog.
-VERSION: Final = 2
+#: What is held in whole numbers.
+_WHOLE: Final = ("future", "option", "etp")
 
-#: Committed sessions of a market that are remembered: the one that is counted next and the one before it.
-_CLOSES: Final = 2
+#: Version of this processor's state in the changelog.
+VERSION: Final = 3
 
 METRICS: Final = (
     Metric("alvh_portfolios", "gauge", "Portfolios known."),
@@ -44,6 +45,7 @@ METRICS: Final = (
     Metric("alvh_adds_blocked_total", "counter", "Rebalances published with adds blocked, by reason.", ("reason",)),
     Metric("alvh_snapshots_ignored_total", "counter", "Snapshots that a newer one had replaced.", ("cause",)),
     Metric("alvh_regimes_ignored_total", "counter", "Regimes that were repeated or overtaken.", ("cause",)),
+    Metric("alvh_chains_ignored_total", "counter", "Option chains that were repeated or overtaken.", ("cause",)),
 )
 
 
@@ -65,11 +67,12 @@ class Hedger:
         self.inputs = (Input(HEDGE_REGIMES, max_idle=regime_max_idle), Input(PORTFOLIO_SNAPSHOTS, max_idle=0.0))
 
     def decode(self, record: Record) -> Decoded:
-        """A regime or a snapshot. Raises Refused for what cannot be used."""
+        """A regime, an option chain or a snapshot. Raises Refused for what cannot be used."""
         if record.topic == HEDGE_REGIMES:
-            regime = _settled(Regime, decode(Regime, record.value, record.headers))
-            _check_key(record, regime.market, f"a regime of market {regime.market}")
-            return _single(regime.event_ts, regime)
+            market = decode_hedge_input(record.value, record.headers)
+            what = "an option chain" if isinstance(market, OptionChain) else "a regime"
+            _check_key(record, market.market, f"{what} of market {market.market}")
+            return _single(market.event_ts, _settled(type(market), market))
         portfolio = _settled(Portfolio, decode(Portfolio, record.value, record.headers))
         _check_key(record, portfolio.portfolio_id, f"a snapshot of portfolio {portfolio.portfolio_id}")
         _check_quantities(portfolio)
@@ -87,60 +90,71 @@ class Hedger:
 
 
 class HedgeTask:
-    """Portfolios of one partition, and every market's newest regime.
+    """Portfolios of one partition, and what the hedge knows of every market.
 
     A committed session, a change of state, a change of what is degraded and a new snapshot are evaluated, a regime for
-    all of its portfolios in the order of their names. Any other mark only brings prices.
+    all of its portfolios in the order of their names. Any other mark, and an option chain, only bring prices.
     """
 
     def __init__(self, calibration: Calibration) -> None:
         self._rules = calibration.hedge
         self._calibration_digest = calibration.digest()
-        self._markets: dict[str, MarketView] = {}
+        self._markets: dict[str, MarketState] = {}
+        #: Chains of markets that have no regime yet.
+        self._early: dict[str, OptionChain] = {}
         self._portfolios: dict[str, Portfolio] = {}
         self._memories: dict[str, Memory] = {}
-        self._closes: dict[str, list[MarketClose]] = {}
         self._tracks: dict[str, Track] = {}
+        self._drags: dict[str, DragTrack] = {}
         self._calendar = SessionCalendar("XNYS")
-        self._changed_markets: set[str] = set()
-        self._changed_tracks: set[str] = set()
-        self._changed_portfolios: set[str] = set()
+        self._changed: dict[str, set[str]] = {kind: set() for kind in ("regime", "chain", "portfolio", "beta", "drag")}
         self._counts: Counter[tuple[str, ...]] = Counter()
 
     def process(self, segments: Sequence[Segment]) -> list[Out]:
-        """Apply regimes and snapshots in order and return the rebalances that they cause, in order."""
+        """Apply regimes, chains and snapshots in order and return the rebalances that they cause, in order."""
         outs: list[Out] = []
         for segment in segments:
             body = segment.body
-            outs += self._regime(body) if isinstance(body, Regime) else self._snapshot(body)
+            if isinstance(body, OptionChain):
+                self._chain(body)
+            else:
+                outs += self._regime(body) if isinstance(body, Regime) else self._snapshot(body)
         return outs
 
+    def _chain(self, chain: OptionChain) -> None:
+        state = self._markets.get(chain.market)
+        newest = self._early.get(chain.market) if state is None else state.chain
+        if newest is not None and chain.event_ts <= newest.event_ts:
+            cause = "duplicate" if chain.event_ts == newest.event_ts else "out_of_order"
+            self._counts[("alvh_chains_ignored_total", cause)] += 1
+            return
+        if state is None:
+            self._early[chain.market] = chain
+        else:
+            state.take_chain(chain)
+        self._changed["chain"].add(chain.market)
+
     def _regime(self, regime: Regime) -> list[Out]:
-        before = self._markets.get(regime.market)
-        cause = None if before is None else _repeated(before.regime, regime)
+        state = self._markets.get(regime.market)
+        before = None if state is None else state.regime
+        cause = None if before is None else _repeated(before, regime)
         if cause is not None:
             self._counts[("alvh_regimes_ignored_total", cause)] += 1
             return []
-        signals = regime.features if regime.kind == "close" else before.signals if before is not None else {}
-        self._markets[regime.market] = MarketView(regime, signals)
-        self._changed_markets.add(regime.market)
-        if regime.kind == "close":
-            self._count(regime)
-        trigger = _trigger(None if before is None else before.regime, regime)
+        if state is None:
+            state = MarketState.first(self._rules, regime, self._early.pop(regime.market, None))
+            self._markets[regime.market] = state
+        counted = state.take(regime)
+        self._changed["regime"].add(regime.market)
+        if counted is not None:
+            for name, track in self._tracks.items():
+                if self._portfolios[name].market == regime.market and track.count(*counted):
+                    self._changed["beta"].add(name)
+        trigger = _trigger(before, regime)
         if trigger is None:
             return []
         names = sorted(name for name, portfolio in self._portfolios.items() if portfolio.market == regime.market)
         return [out for name in names for out in self._evaluate(name, trigger)]
-
-    def _count(self, regime: Regime) -> None:
-        """Count the session before the one that is committed now in the betas of the market's portfolios."""
-        closes = self._closes.setdefault(regime.market, [])
-        if len(closes) == _CLOSES:
-            for name, track in self._tracks.items():
-                if self._portfolios[name].market == regime.market and track.count(closes[0], closes[1]):
-                    self._changed_tracks.add(name)
-        closes.append(MarketClose.of(regime.session_date, regime.features))
-        del closes[:-_CLOSES]
 
     def _snapshot(self, portfolio: Portfolio) -> list[Out]:
         name = portfolio.portfolio_id
@@ -152,22 +166,34 @@ class HedgeTask:
         self._portfolios[name] = portfolio
         memory = self._memories.get(name, Memory())
         self._memories[name] = memory.model_copy(update={"positions": None})
-        self._changed_portfolios.add(name)
+        self._changed["portfolio"].add(name)
         session = valued_session(self._calendar, portfolio.as_of)
         if session is not None:
             self._tracks.setdefault(name, Track()).snapshot_taken(portfolio, session)
-            self._changed_tracks.add(name)
+            self._changed["beta"].add(name)
+            drag = self._drags.get(name, DragTrack())
+            if drag.snapshot_taken(portfolio, session):
+                self._drags[name] = drag
+                self._changed["drag"].add(name)
         return self._evaluate(name, "snapshot") if portfolio.market in self._markets else []
 
     def _evaluate(self, name: str, trigger: Trigger) -> list[Out]:
         portfolio = self._portfolios[name]
-        market = self._markets[portfolio.market]
-        memory = self._memories[name]
-        estimate = self._tracks[name].estimate if name in self._tracks else None
-        self._memories[name], event = evaluate(
-            self._rules, self._calibration_digest, market, portfolio, memory, trigger, estimate
+        state = self._markets[portfolio.market]
+        memory, event = evaluate(
+            self._rules,
+            self._calibration_digest,
+            state.view,
+            portfolio,
+            self._memories[name],
+            trigger,
+            self._tracks[name].estimate if name in self._tracks else None,
+            self._drags[name].value if name in self._drags else None,
+            state.openings(self._rules, opened(portfolio, self._memories[name])),
         )
-        self._changed_portfolios.add(name)
+        if memory is not self._memories[name] and memory != self._memories[name]:
+            self._memories[name] = memory
+            self._changed["portfolio"].add(name)
         if event is None:
             return []
         self._counts[("alvh_rebalances_total", event.state)] += 1
@@ -177,35 +203,28 @@ class HedgeTask:
 
     def snapshot(self) -> Mapping[bytes, bytes | None]:
         """State of the markets and portfolios that changed since the last call."""
+        documents: dict[str, Callable[[str], dict[str, Any]]] = {
+            "regime": lambda name: self._markets[name].document(),
+            "chain": self._saved_chain,
+            "portfolio": lambda name: {
+                "portfolio": self._portfolios[name].document(),
+                "memory": self._memories[name].document(),
+            },
+            "beta": lambda name: self._tracks[name].document(),
+            "drag": lambda name: self._drags[name].document(),
+        }
         changed: dict[bytes, bytes | None] = {}
-        for name in sorted(self._changed_markets):
-            market = self._markets[name]
-            changed[f"regime/{name}".encode()] = canonical_json(
-                {
-                    "version": VERSION,
-                    "regime": market.regime.document(),
-                    "signals": dict(market.signals),
-                    "closes": self._saved(name),
-                }
-            )
-        for name in sorted(self._changed_portfolios):
-            changed[f"portfolio/{name}".encode()] = canonical_json(
-                {
-                    "version": VERSION,
-                    "portfolio": self._portfolios[name].document(),
-                    "memory": self._memories[name].document(),
-                }
-            )
-        for name in sorted(self._changed_tracks):
-            changed[f"beta/{name}".encode()] = canonical_json({"version": VERSION, **self._tracks[name].document()})
-        self._changed_tracks.clear()
-        self._changed_markets.clear()
-        self._changed_portfolios.clear()
+        for kind, names in self._changed.items():
+            for name in sorted(names):
+                saved = canonical_json({"version": VERSION, **documents[kind](name)})
+                changed[f"{kind}/{name}".encode()] = saved
+            names.clear()
         return changed
 
-    def _saved(self, market: str) -> list[list[Any]]:
-        closes = self._closes.get(market, [])
-        return [[c.session_date.isoformat(), c.spx, c.spxtr, c.rate_free] for c in closes]
+    def _saved_chain(self, market: str) -> dict[str, Any]:
+        state = self._markets.get(market)
+        chain = self._early.get(market) if state is None else state.chain
+        return {"chain": None if chain is None else chain.document()}
 
     def restore(self, key: bytes, value: bytes) -> None:
         """Take back one key's state. Raises ValueError for a key or version that this code does not know."""
@@ -214,19 +233,26 @@ class HedgeTask:
         if state.get("version") != VERSION:
             raise ValueError(f"state {key!r} has version {state.get('version')!r}; this code knows {VERSION}")
         if kind == "regime":
-            regime = _read(Regime, state["regime"])
-            self._markets[name] = MarketView(regime, state["signals"])
-            self._closes[name] = [MarketClose(date.fromisoformat(day), *rest) for day, *rest in state["closes"]]
+            self._markets[name] = MarketState.restore(state, self._early.pop(name, None))
+        elif kind == "chain":
+            chain = None if state["chain"] is None else _read(OptionChain, state["chain"])
+            market = self._markets.get(name)
+            if market is not None:
+                market.chain = chain
+            elif chain is not None:
+                self._early[name] = chain
         elif kind == "portfolio":
             self._portfolios[name] = _read(Portfolio, state["portfolio"])
             self._memories[name] = Memory.model_validate_json(canonical_json(state["memory"]))
         elif kind == "beta":
             self._tracks[name] = Track.restore(state)
+        elif kind == "drag":
+            self._drags[name] = DragTrack.restore(state)
         else:
             raise ValueError(f"unknown state key {key!r}")
 
     def counts(self) -> Mapping[tuple[str, ...], float]:
-        """Rebalances, blocked adds and ignored snapshots since the last call."""
+        """Rebalances, blocked adds and what was ignored since the last call."""
         counts = {key: float(amount) for key, amount in sorted(self._counts.items())}
         self._counts.clear()
         return counts
@@ -281,7 +307,8 @@ def _superseded(known: Portfolio, new: Portfolio) -> str | None:
 
 def _label(reason: str) -> str:
     """A reason as a metric label: without the instrument, of which there may be any number."""
-    return "price" if reason.startswith("price:") else reason
+    kind, found, _ = reason.partition(":")
+    return kind if found and kind in ("price", "outside") else reason
 
 
 def _settled(kind: type[M], message: M) -> M:
@@ -308,9 +335,9 @@ def _check_key(record: Record, key: str, what: str) -> None:
 
 def _check_quantities(portfolio: Portfolio) -> None:
     for number, position in enumerate(portfolio.positions):
-        if parse_symbol(position.symbol).kind == "future" and not position.quantity.is_integer():
+        if parse_symbol(position.symbol).kind in _WHOLE and not position.quantity.is_integer():
             raise Refused(
                 "invalid",
-                f"positions.{number}.quantity: futures come in whole contracts (given {position.quantity:g} of "
+                f"positions.{number}.quantity: it comes in whole numbers (given {position.quantity:g} of "
                 f"{position.symbol})",
             )

@@ -19,7 +19,7 @@ from topics.market import Tick, Watermark
 from topics.message import Digest, Layer, Message
 from topics.offering import Offering
 from topics.portfolio import Portfolio, Position
-from topics.rebalance import Rebalance, Trade, Window
+from topics.rebalance import Greeks, Moved, Package, Rebalance, Trade, Window
 from topics.regime import AppliedRelease, Bar, CurvePoint, Freeze, ModifierPart, Regime, ScorePart, Transition
 from topics.times import parse_ts
 
@@ -100,6 +100,9 @@ def _rebalance() -> Rebalance:
         market="US",
         event_ts=_CLOSE,
         effective_ts=_CLOSE,
+        effective_until_ts=parse_ts("2018-02-06T20:45:00Z"),
+        valid_until_ts=parse_ts("2018-02-06T21:00:00Z"),
+        timing=("flow:same_sign",),
         session_date=_DAY,
         trigger="close",
         state_prev="low",
@@ -108,13 +111,33 @@ def _rebalance() -> Rebalance:
         floors_hit=("high:vix>=30",),
         policy="steward",
         hedge_notional=11_000_000.0,
+        h_scale=1.0,
+        kappa=4.0,
         vectors={
             "held": _weights(0.2, 0.0, 0.0, 0.0, 0.8),
             "base": _weights(0.05, 0.25, 0.2, 0.25, 0.25),
-            "target": _weights(0.05, 0.0, 0.0, 0.0, 0.95),
+            "aim": _weights(0.05, 0.25, 0.2, 0.25, 0.25),
+            "blocked": _weights(0.05, 0.0, 0.0, 0.0, 0.95),
+            "whole": _weights(0.051, 0.0, 0.0, 0.0, 0.949),
         },
+        attribution=(
+            Moved(rule="base", layer="L1", change=-0.15),
+            Moved(rule="base", layer="L2", change=0.25),
+            Moved(rule="base", layer="L3", change=0.2),
+            Moved(rule="base", layer="TT", change=0.25),
+            Moved(rule="base", layer="R", change=-0.55),
+            Moved(rule="blocked", layer="L2", change=-0.25),
+            Moved(rule="blocked", layer="L3", change=-0.2),
+            Moved(rule="blocked", layer="TT", change=-0.25),
+            Moved(rule="blocked", layer="R", change=0.7),
+            Moved(rule="whole", layer="L1", change=0.001),
+            Moved(rule="whole", layer="R", change=-0.001),
+        ),
         targets=_weights(0.05, 0.0, 0.0, 0.0, 0.95),
         windows={"L1": Window(dte_min=15, dte_max=62, dte_target=30)},
+        packages=(
+            Package(layer="L1", action="close", kind="future", units=0, executable=True, reason="reduced"),
+        ),
         trades=(
             Trade(
                 layer="L1",
@@ -125,9 +148,18 @@ def _rebalance() -> Rebalance:
                 target=22,
                 price=25.5,
                 notional=1_657_500.0,
+                limit=25.5,
+                expiry=date(2018, 3, 21),
+                greeks=Greeks(delta=1000.0, gamma=0.0, vega=0.0, theta=0.0),
+                package=0,
             ),
         ),
-        limits={"gross": 0.05, "gross_max": 1.25},
+        limits={"gross": 0.051, "gross_max": 1.25},
+        limits_before={"gross": 0.2, "gross_max": 1.25},
+        dte={"L1": 44.0},
+        dte_before={"L1": 44.0},
+        stress={"vix_up_20": 185_000.0},
+        shut={"L2": ("chain:missing",), "L3": ("chain:missing",), "TT": ("chain:missing",)},
         blocked=(),
         degraded=("vvix:missing",),
         regime_event_id=_id("1"),

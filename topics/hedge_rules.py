@@ -188,6 +188,7 @@ class WaccRules(Record):
     """How the cost of capital scales the hedge notional H: by clip(reference / WACC, least, most)."""
 
     reference: Number = Field(default=0.085, gt=0, description="cost of capital at which H is unscaled, decimal a year")
+    premium: Number = Field(default=0.046, description="equity risk premium a year, where no cost of equity is stated")
     least: Number = Field(default=0.5, gt=0, description="smallest scale of H")
     most: Number = Field(default=1.5, gt=0, description="largest scale of H")
 

@@ -34,7 +34,7 @@ class Position(Record):
     quantity: Price = Field(description="contracts or shares; negative when short")
     layer: Layer | None = Field(default=None, description="layer it was bought for; absent: by its days to expiry")
     price: Price | None = Field(
-        default=None, gt=0, description="average price that was paid or received; what a sold spread has earned needs it"
+        default=None, gt=0, description="average price paid or received; what a sold spread has earned needs it"
     )
 
     @model_validator(mode="after")

@@ -123,9 +123,9 @@ class Rebalance(Message):
     h_scale: Number = Field(default=1.0, gt=0, description="what the cost of capital multiplied H by")
     kappa: Number = Field(gt=0, description="percent that VX1 rises per percent of fall of the SPX, as used")
     vectors: dict[str, Weights] = Field(
-        description="weights of H after each pure step: held, base, tilted, dragged, activated, gated, levered, capped, "
-        "aim, paced, blocked, limited, whole (in contracts, the residual in R); held, paced, blocked, limited and whole "
-        "are absent when nothing can be sized"
+        description="weights of H after each pure step: held, base, tilted, dragged, activated, gated, levered, "
+        "capped, aim, paced, blocked, limited, whole (in contracts, the residual in R); held, paced, blocked, limited "
+        "and whole are absent when nothing can be sized"
     )
     attribution: tuple[Moved, ...] = Field(
         description="which rule moved what: the moves of a layer sum to whole less held"

@@ -21,7 +21,21 @@ from topics.rebalance import Weights
 
 #: The steps from what is held to what is advised, in the order in which they act; those that an event lacks are passed
 #: over.
-ORDER: Final = ("held", "base", "tilted", "activated", "gated", "engine", "capped", "aim", "target")
+ORDER: Final = (
+    "held",
+    "base",
+    "tilted",
+    "dragged",
+    "activated",
+    "gated",
+    "levered",
+    "capped",
+    "aim",
+    "paced",
+    "blocked",
+    "limited",
+    "whole",
+)
 #: What is published of a computed number has that many significant digits.
 _DIGITS: Final = 12
 #: Enough for every float on any grid here.

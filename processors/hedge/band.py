@@ -20,11 +20,12 @@ class Step(Record):
 
     It stands while session, what decided it and H are the same and what is held lies between the two, contract by
     contract: not yet filled, partly filled, or filled. So looking again in the same session moves nothing further,
-    whatever prices have done since.
+    whatever prices have done since; only what has left its hard band since is decided anew.
     """
 
     session_date: Day = Field(description="session that the step belongs to")
     key: str = Field(description="what decided it: state, aim, and what may not be added to or must go")
+    outside: bool = Field(description="whether what was held was outside of its hard band")
     h: Number = Field(description="H that it was sized by, USD")
     held: dict[str, int] = Field(description="contracts held when it was decided, by symbol")
     advised: dict[str, int] = Field(description="contracts that it leads to, by symbol")
@@ -33,6 +34,8 @@ class Step(Record):
 def stands(last: Step | None, step: Step, h_tolerance: float) -> bool:
     """Whether the session's step so far stands against one that would begin from what ``step`` says is held."""
     if last is None or last.session_date != step.session_date or last.key != step.key:
+        return False
+    if step.outside and not last.outside:
         return False
     if abs(step.h - last.h) > h_tolerance * last.h:
         return False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from processors.hedge.book import Book, Contract
+from processors.hedge.book import Book
+from processors.hedge.openings import Openings
 from processors.signals.liquidity import QuickRatio
 from topics.calibration import HedgeRules
 from topics.portfolio import Portfolio
@@ -21,7 +22,7 @@ def blocked(
     regime: Regime,
     portfolio: Portfolio,
     book: Book,
-    opening: Contract | None,
+    openings: Openings,
     ratio: QuickRatio | None,
     urgent: bool,
 ) -> tuple[str, ...]:
@@ -43,7 +44,7 @@ def blocked(
     ``liquidity:quick_ratio``             less than ``quick_ratio_min`` is liquid of what falls due
     ====================================  ==========================================================================
     """
-    return tuple(sorted(_reasons(rules, regime, portfolio, book, opening, ratio, urgent)))
+    return tuple(sorted(_reasons(rules, regime, portfolio, book, openings, ratio, urgent)))
 
 
 def _reasons(
@@ -51,7 +52,7 @@ def _reasons(
     regime: Regime,
     portfolio: Portfolio,
     book: Book,
-    opening: Contract | None,
+    openings: Openings,
     ratio: QuickRatio | None,
     urgent: bool,
 ) -> Iterator[str]:
@@ -68,10 +69,11 @@ def _reasons(
         yield "portfolio:stale"
     if not regime.curve:
         yield "curve:missing"
-    elif opening is None:
+    elif "future" not in openings.found:
         window = rules.windows["L1"]
         yield f"curve:no_contract_{window.dte_min}_{'up' if window.dte_max is None else window.dte_max}"
     yield from (f"price:{symbol}" for symbol in book.unpriced)
+    yield from (f"outside:{symbol}" for symbol in book.outside)
     if not urgent:
         yield from (f"freeze:{series}" for series in frozen(regime, max(regime.event_ts, portfolio.as_of)))
     if ratio is not None and ratio.value is not None and ratio.value < rules.quick_ratio_min:

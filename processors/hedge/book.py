@@ -20,7 +20,8 @@ from processors.hedge.structure import MULTIPLIER as OPTION_MULTIPLIER
 from processors.hedge.structure import Leg, Right, Valuation, payoff, value
 from processors.hedge.theta import exits
 from processors.pricing import Unavailable
-from topics.hedge_rules import HedgeRules, Sleeve
+from topics.calibration import HedgeRules
+from topics.hedge_rules import Sleeve
 from topics.instrument import ETPS, Instrument, parse_symbol
 from topics.portfolio import Position
 
@@ -162,15 +163,15 @@ class _Reader:
         quantity = round(position.quantity)
         if not quantity or (instrument.expiry is not None and instrument.expiry <= self._today):
             return
-        if instrument.kind == "future" and instrument.root in MULTIPLIER:
-            before = self._ones.get(position.symbol, (instrument, 0))[1]
-            self._ones[position.symbol] = instrument, before + quantity
-        elif instrument.root in ETPS and instrument.kind == "etp":
+        future = instrument.kind == "future" and instrument.root in MULTIPLIER
+        if future or instrument.root in ETPS:
             before = self._ones.get(position.symbol, (instrument, 0))[1]
             self._ones[position.symbol] = instrument, before + quantity
         elif instrument.root == "VIX" and instrument.right == "C":
-            assert instrument.expiry is not None and instrument.strike is not None
-            layer = None if position.layer in (None, "R", "L1") else position.layer
+            assert instrument.expiry is not None
+            assert instrument.strike is not None
+            named = position.layer
+            layer: Sleeve | None = None if named is None or named == "R" or named == "L1" else named
             call = _Call(position.symbol, instrument.strike, quantity, position.price)
             self._calls.setdefault((layer, instrument.expiry), []).append(call)
         else:

@@ -11,7 +11,8 @@ from processors.hedge.lines import Line, Lines
 from processors.hedge.openings import Openings
 from processors.hedge.structure import MULTIPLIER
 from processors.pricing import Unavailable
-from topics.hedge_rules import HedgeRules, Sleeve
+from topics.calibration import HedgeRules
+from topics.hedge_rules import Sleeve
 from topics.instrument import parse_symbol
 
 

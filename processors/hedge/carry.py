@@ -184,12 +184,12 @@ def _fit(
 
 
 def premium_room(rules: CarryRules, mv: float, paid: float) -> float:
-    """USD of premium that may still be paid: the soft budget of a year less what the trailing year paid, at least 0.
+    """USD of premium that may still be paid: the hard budget of a year less what the trailing year paid, at least 0.
 
     `paid`: premiums paid less premiums received over the trailing 365 days, USD. Compounding suffers from premium that
     is paid again and again, whatever carry was projected each time.
     """
-    return max(0.0, rules.soft * positive(mv, "mv") - finite(paid, "paid"))
+    return max(0.0, rules.hard * positive(mv, "mv") - finite(paid, "paid"))
 
 
 def limit_premium(

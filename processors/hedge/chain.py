@@ -239,8 +239,8 @@ def _quotes(s: _Sides, vols: Floats, session_date: date, rules: ChainRules) -> E
         put_ask=put_ask,
         vols=vols,
         # Open interest is that of the calls, which are all that the layers deal in.
-        calls=_liquid(call_bid, call_ask, rules) & enough,
-        puts=_liquid(put_bid, put_ask, rules),
+        calls=liquid(call_bid, call_ask, rules) & enough,
+        puts=liquid(put_bid, put_ask, rules),
     )
 
 
@@ -252,7 +252,8 @@ def _two_sided(bid: Floats, ask: Floats) -> Bools:
     return np.asarray((bid > 0) & (ask >= bid))
 
 
-def _liquid(bid: Floats, ask: Floats, rules: ChainRules) -> Bools:
+def liquid(bid: Floats, ask: Floats, rules: ChainRules) -> Bools:
+    """Where a quote is one to deal on: two-sided, and no wider than allowed."""
     width, mid = ask - bid, 0.5 * (ask + bid)
     # A rounding error must not refuse a quote exactly as wide as allowed.
     most = np.minimum(np.maximum(rules.spread_floor, rules.spread_relative * mid), rules.spread_max) + 1e-9

@@ -13,7 +13,7 @@ from processors.hedge.attribution import attribute
 from processors.hedge.limits import Standing, measure
 from processors.hedge.liquidity import portfolio_quick_ratio
 from processors.hedge.memory import Capital, Memory
-from processors.hedge.openings import Openings, open_market
+from processors.hedge.openings import Modelled, Openings, open_market
 from processors.hedge.packages import pack
 from processors.hedge.plan import Plan, plan
 from processors.hedge.schedule import schedule
@@ -24,7 +24,7 @@ from processors.hedge.wacc import Capital as Figures
 from processors.hedge.wacc import MonthlyWacc, monthly, required_return, wacc
 from processors.hedge.weights import EPSILON, SLEEVES
 from processors.signals.beta import BetaValue
-from topics.hedge_rules import HedgeRules
+from topics.calibration import HedgeRules
 from topics.instrument import parse_symbol
 from topics.message import Digest, Layer, digest, feature_number, tidy
 from topics.portfolio import Portfolio, Position
@@ -60,7 +60,7 @@ def evaluate(
     if not stated and estimate is not None:
         portfolio = portfolio.model_copy(update={"beta": tidy(min(max(estimate.ew, -BETA_MAX), BETA_MAX))})
     if openings is None:
-        openings = open_market(rules, market, opened(portfolio))
+        openings = open_market(rules, market, opened(portfolio, memory))
     before = _prepared(rules, market, portfolio, memory, trigger)
     found = plan(rules, market, openings, portfolio, before, drag)
     moves = found.moves
@@ -86,9 +86,12 @@ def evaluate(
     return after, event
 
 
-def opened(portfolio: Portfolio) -> bool:
-    """Whether a portfolio's layers open on modelled option prices: in a study alone."""
-    return portfolio.fills == "modelled"
+def opened(portfolio: Portfolio, memory: Memory) -> Modelled:
+    """What modelled option prices are for: in a study to open on, else to value options that are held."""
+    if portfolio.fills == "modelled":
+        return "study"
+    positions = portfolio.positions if memory.positions is None else memory.positions
+    return "values" if any(p.symbol.startswith("VIX/") for p in positions) else "nothing"
 
 
 def _prepared(
@@ -207,7 +210,7 @@ def _event(
         premium_at_risk=dict(after.at_risk),
         stress=dict(after.stress),
         blocked=found.blocked,
-        shut={sleeve: reasons for sleeve, reasons in found.shut.items()},
+        shut={layer: found.shut[layer] for layer in SLEEVES if layer in found.shut},
         alerts=found.alerts,
         degraded=regime.degraded,
         chain_source=None if openings.chain is None or not options else openings.chain.source,
@@ -216,7 +219,7 @@ def _event(
         calibration_digest=calibration_digest,
         inputs_digest=inputs_digest,
         approvals_required=approvals,
-        status="study" if opened(portfolio) else status,
+        status="study" if portfolio.fills == "modelled" else status,
     )
     document = event.document()
     identity = {

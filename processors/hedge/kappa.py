@@ -7,6 +7,7 @@ series of "VX1" jumps at every roll from one contract to another; here each retu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import NamedTuple, Self
 
 from processors.signals._reading import as_object, read, read_float, read_optional_float
@@ -95,6 +96,11 @@ class Kappa:
         """Kappa as of the last session."""
         beta = self._beta.value
         return None if beta is None else self._bounded(beta.ew)
+
+    @property
+    def last_session(self) -> date | None:
+        """The last session committed; None before the first."""
+        return None if self._last is None else self._last.curve.session_date
 
     @property
     def ready(self) -> bool:

@@ -14,7 +14,8 @@ from processors.hedge.sizing import exposure
 from processors.hedge.stress import Outcome, stress
 from processors.hedge.weights import EPSILON, SLEEVES, Vector, deployed, gross, vector
 from processors.signals.liquidity import QuickRatio
-from topics.hedge_rules import HedgeRules, Sleeve
+from topics.calibration import HedgeRules
+from topics.hedge_rules import Sleeve
 from topics.message import Layer, State, tidy
 from topics.portfolio import Portfolio
 

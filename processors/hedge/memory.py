@@ -43,7 +43,9 @@ class Memory(Record):
     levered: Number = Field(default=0.0, description="weight that the second engine adds, fraction of H")
     capital: Capital | None = Field(default=None, description="the month's cost of capital")
     watches: dict[str, Watch] = Field(default_factory=dict, description="break-evens in reach, by layer and expiry")
-    premiums: tuple[Premium, ...] = Field(default=(), description="premiums of the last year, by day; assumed fills only")
+    premiums: tuple[Premium, ...] = Field(
+        default=(), description="premiums of the last year by day, where fills are assumed"
+    )
     steps: dict[Sleeve, Step] = Field(default_factory=dict, description="the session's step of each layer that moves")
     targets: Weights | None = Field(default=None, description="weights last published; absent before the first")
     positions: tuple[Position, ...] | None = Field(

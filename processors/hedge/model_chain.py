@@ -25,15 +25,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from processors.hedge.chain import MODEL
+from processors.hedge.chain import MODEL, Chain, ExpiryQuotes, liquid
 from processors.pricing import CALL, MINUTES_PER_YEAR, PUT, price
 from processors.signals.curve import VxCurve
 from processors.signals.surface import minutes_to
+from topics.hedge_rules import ChainRules
 from topics.message import Market
 from topics.option_chain import DECIMALS, ChainExpiry, OptionChain, Premiums
 
@@ -162,3 +164,41 @@ def model_chain(
     return OptionChain(
         market=market, event_ts=event_ts, session_date=curve.session_date, source=MODEL, expiries=tuple(found)
     )
+
+
+def modelled(
+    curve: VxCurve, vvix: float | None, event_ts: int, rate: float, rules: ChainRules, model: ChainModel | None = None
+) -> Chain:
+    """The same as a chain to choose from, without the way through a message: calls alone, at the model's own vols.
+
+    Arguments and errors as in :func:`model_chain`. Of puts nothing is quoted: no layer deals in them.
+    """
+    model = ChainModel() if model is None else model
+    rows: list[tuple[date, int, float, float, Floats, Floats]] = []
+    for expiry, settle in zip(curve.expiries, curve.settles, strict=True):
+        t = minutes_to("VIX", expiry, event_ts) / MINUTES_PER_YEAR
+        if t > 0.0:
+            dte, forward = (expiry - curve.session_date).days, round(settle, DECIMALS)
+            strikes = np.array(strike_grid(dte))
+            rows.append((expiry, dte, t, forward, strikes, model.vols(strikes, forward, t, vvix)))
+    found: list[ExpiryQuotes] = []
+    if rows:
+        sizes = [len(row[4]) for row in rows]
+        forwards, times = (np.repeat([row[i] for row in rows], sizes) for i in (3, 2))
+        strikes, vols = (np.concatenate([row[i] for row in rows]) for i in (4, 5))
+        premiums = price(forwards, strikes, vols, times, rate, CALL)
+        half = np.maximum(model.half_spread * premiums, model.half_spread_min)
+        bids, asks = np.round(premiums - half, DECIMALS), np.round(premiums + half, DECIMALS)
+        bids = np.where(bids > 0.0, bids, np.nan)
+        ends = np.cumsum(sizes)[:-1]
+        for row, bid, ask in zip(rows, np.split(bids, ends), np.split(asks, ends), strict=True):
+            nothing = np.full(len(bid), np.nan)
+            no_put = np.zeros(len(bid), dtype=np.bool_)
+            expiry, dte, t, forward, strikes, vols = row
+            calls = liquid(bid, ask, rules)
+            found.append(
+                ExpiryQuotes(
+                    expiry, dte, t, forward, "vx", strikes, bid, ask, nothing, nothing, vols, calls, no_put
+                )
+            )
+    return Chain(curve.session_date, event_ts, MODEL, False, float(rate), tuple(found), {})

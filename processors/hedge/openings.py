@@ -16,14 +16,15 @@ from processors.hedge.l1 import Etn, closed
 from processors.hedge.l2 import build_l2
 from processors.hedge.l3 import build_l3, build_tail, vxth_share
 from processors.hedge.lines import Line, Lines
-from processors.hedge.model_chain import model_chain
+from processors.hedge.model_chain import modelled as modelled_chain
 from processors.hedge.stress import Outcome, stress
 from processors.hedge.structure import MULTIPLIER, Structure, Unbuildable
 from processors.hedge.theta import DAYS, ThetaView, build_theta, shut
 from processors.hedge.view import MarketView
 from processors.hedge.weights import SLEEVES
 from processors.signals.curve import VxCurve
-from topics.hedge_rules import HedgeRules, Sleeve
+from topics.calibration import HedgeRules
+from topics.hedge_rules import Sleeve
 from topics.message import feature_number
 from topics.times import SECOND
 
@@ -105,21 +106,23 @@ class Openings:
         return {layer: max(max(0.0, -outcome.layers[layer]) for outcome in self.outcomes) for layer in SLEEVES}
 
 
-def open_market(rules: HedgeRules, view: MarketView, modelled: bool) -> Openings:
-    """What each layer would open under ``view``.
+#: What modelled option prices are for, where there is no chain: nothing; to value what is held; to open on, in a study.
+Modelled = Literal["nothing", "values", "study"]
 
-    ``modelled``: option prices of the model stand in for a chain that is missing or stale, and structures are built on
-    them as if they were quotes. Without it they only value what is held.
-    """
+
+def open_market(rules: HedgeRules, view: MarketView, modelled: Modelled = "nothing") -> Openings:
+    """What each layer would open under ``view``; ``modelled`` says what the model is for without a live chain."""
     regime = view.regime
     futures = list_contracts(regime.curve)
     notes = {note.symbol: note for note in _notes(view)}
-    chain, quotes = _chain(rules, view)
+    chain, quotes = _chain(rules, view, modelled != "nothing")
     gate = _theta_view(view)
     reasons = shut(gate, rules.theta)
     found: dict[Slot, Opening] = {}
     refused: dict[Slot, str] = {}
-    window = rules.windows["L1"]
+    own = rules.windows["L1"]
+    # What would be rolled at once is not opened.
+    window = own.model_copy(update={"dte_min": max(own.dte_min, own.roll_dte or 0)})
     future = choose(futures, window, regime.session_date)
     if future is None:
         refused["future"] = f"no contract at {window.dte_min} to {window.dte_max or 'more'} days"
@@ -135,8 +138,8 @@ def open_market(rules: HedgeRules, view: MarketView, modelled: bool) -> Openings
         elif why is not None:
             refused["note"] = why
     if chain is None:
-        refused |= dict.fromkeys(("L2", "L3", "tail", "TT"), "no option chain and no curve to model one from")
-    elif quotes != "live" and not modelled:
+        refused |= dict.fromkeys(("L2", "L3", "tail", "TT"), "no option chain")
+    elif quotes != "live" and modelled != "study":
         refused |= dict.fromkeys(("L2", "L3", "tail", "TT"), f"options cannot be dealt on: {quotes}")
     else:
         for slot, built in _structures(rules, view, chain, gate):
@@ -159,7 +162,7 @@ def _notes(view: MarketView) -> Iterator[Etn]:
             yield Etn(fund.symbol, fund.price, fund.leverage, fund.nav)
 
 
-def _chain(rules: HedgeRules, view: MarketView) -> tuple[Chain | None, str]:
+def _chain(rules: HedgeRules, view: MarketView, model: bool) -> tuple[Chain | None, str]:
     rate = feature_number(view.signals, "rate_free")
     # Over a year a rate of 5 % is a twentieth of a premium; its absence is named in the event.
     continuous = 0.0 if rate is None else float(np.log1p(rate / 100.0)) if rate > -100.0 else 0.0
@@ -173,11 +176,10 @@ def _chain(rules: HedgeRules, view: MarketView) -> tuple[Chain | None, str]:
     elif message is None and view.regime.curve:
         why = "chain:modelled"
     curve = _curve(view)
-    if not len(curve):
+    if not model or not len(curve):
         return None, why
     vvix = feature_number(view.regime.features, "vvix")
-    quotes = model_chain(curve, vvix, view.regime.event_ts, continuous, view.regime.market)
-    return read_chain(quotes, view.regime.event_ts, continuous, rules.chain), why
+    return modelled_chain(curve, vvix, view.regime.event_ts, continuous, rules.chain), why
 
 
 def _curve(view: MarketView) -> VxCurve:
@@ -255,7 +257,9 @@ def _shares(rules: HedgeRules, openings: Openings) -> dict[Sleeve, list[tuple[Sl
         shares["L2"] = [("L2", 1.0)]
     tail = rules.convexity.tail_max if "tail" in found and "L3" in found else 0.0
     if "L3" in found:
-        shares["L3"] = [("L3", 1.0 - tail), *([("tail", tail)] if tail > 0.0 else [])]
+        shares["L3"] = [("L3", 1.0 - tail)]
+        if tail > 0.0:
+            shares["L3"].append(("tail", tail))
     if "TT" in found:
         shares["TT"] = [("TT", 1.0)]
     return shares

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from processors.hedge.plan import SLOTS, Plan
 from processors.hedge.structure import MULTIPLIER as OPTION_MULTIPLIER
 from processors.hedge.structure import Leg, buy_at, payoff, sell_at
 from processors.pricing import CALL, Unavailable, greeks
-from topics.hedge_rules import HedgeRules, Sleeve
+from topics.calibration import HedgeRules
+from topics.hedge_rules import Sleeve
 from topics.instrument import Instrument, parse_symbol
 from topics.message import tidy
 from topics.rebalance import Greeks, Package, Trade
@@ -123,7 +124,9 @@ def _future_price(openings: Openings, found: Plan, sleeve: Sleeve, symbol: str) 
 
 def _option(openings: Openings, found: Plan, sleeve: Sleeve, option: Instrument, buys: bool) -> _Quote:
     chain = openings.chain
-    assert option.expiry is not None and option.strike is not None and chain is not None
+    assert option.expiry is not None
+    assert option.strike is not None
+    assert chain is not None
     quotes = chain.on(option.expiry)
     if isinstance(quotes, Unavailable):
         raise ValueError(f"{option.symbol} was sized without quotes: {quotes.reason}")
@@ -149,7 +152,7 @@ def _package(
 ) -> Package:
     grown = {s: after - before for s, (before, after) in part.items() if abs(after) > abs(before)}
     shrunk = [symbol for symbol, (before, after) in part.items() if abs(after) < abs(before)]
-    action = "roll" if grown and shrunk else "open" if grown else "close"
+    action: Literal["open", "close", "roll"] = "roll" if grown and shrunk else "open" if grown else "close"
     options = any(parse_symbol(symbol).kind == "option" for symbol in part)
     limits = {leg.symbol: leg.limit for leg in trades}
     bought = _bought(rules, grown, {leg.symbol: leg.price if leg.limit is None else leg.limit for leg in trades})

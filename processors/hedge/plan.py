@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Final
+from typing import Final, Literal
 
 from processors.hedge.activation import activate, beta_trigger, divergence_trigger
 from processors.hedge.band import Step, stands, target
@@ -34,7 +33,8 @@ from processors.hedge.view import MarketView
 from processors.hedge.wacc import hedge_scale
 from processors.hedge.watch import watched
 from processors.hedge.weights import EPSILON, SLEEVES, Vector, base, sleeves, vector
-from topics.hedge_rules import HedgeRules, Posture, Sleeve
+from topics.calibration import HedgeRules, Posture
+from topics.hedge_rules import Sleeve
 from topics.message import feature_number, tidy
 from topics.portfolio import Portfolio, Position
 
@@ -47,6 +47,8 @@ SLOTS: Final[Mapping[Sleeve, tuple[Slot, ...]]] = {
     "L3": ("tail", "L3"),
     "TT": ("TT",),
 }
+#: The layers that deal in options, each with a slot of its own name.
+_OPTIONS: Final[tuple[Literal["L2", "L3", "TT"], ...]] = ("L2", "L3", "TT")
 
 Quantities = Mapping[Sleeve, Mapping[str, int]]
 
@@ -111,8 +113,8 @@ def plan(
 ) -> Plan:
     """The plan for a portfolio under the newest regime of its market. Pure: the same arguments give the same plan.
 
-    ``openings``: what the market's layers would open (see :func:`processors.hedge.openings.open_market`). ``drag``: what
-    the hedge has cost in money-weighted return, decimal a year; None when not known.
+    ``openings``: what the market's layers would open (see :func:`processors.hedge.openings.open_market`).
+    ``drag``: what the hedge has cost in money-weighted return, decimal a year; None when not known.
     """
     return _Planner(rules, market, openings, portfolio, memory, drag).plan()
 
@@ -168,7 +170,7 @@ class _Planner:
         return self._sized(self.h) if self.h > 0 else self._nothing_to_hedge()
 
     def _aims(self, drag: float | None) -> dict[str, Vector]:
-        """From the table to the aim; of what is held, only Temporal Theta counts: what was sold is kept to its exits."""
+        """From the table to the aim; of what is held only Temporal Theta counts: what was sold is kept to its exits."""
         rules, state, signals = self.rules, self.state, self.market.signals
         table = base(rules, state)
         tilted = tilt(rules, state, table, signals)
@@ -222,7 +224,8 @@ class _Planner:
         limited = self._limited(owned, allowed, h)
         contracts, after, steps, limited = self._contracts(owned, limited, frozen, h)
         whole = vector({sleeve: after.weight(sleeve) / h for sleeve in SLEEVES})
-        vectors = {"held": held, **self.vectors, "paced": wanted, "blocked": allowed, "limited": limited, "whole": whole}
+        steps_taken = {"paced": wanted, "blocked": allowed, "limited": limited, "whole": whole}
+        vectors = {"held": held, **self.vectors, **steps_taken}
         return self._plan(h, vectors, limited, after, contracts, steps)
 
     def _plan(
@@ -274,17 +277,18 @@ class _Planner:
 
     def _shut(self) -> dict[Sleeve, tuple[str, ...]]:
         """Why single layers are not added to."""
-        openings, shut = self.openings, dict.fromkeys(SLEEVES, ())
+        openings = self.openings
+        shut: dict[Sleeve, tuple[str, ...]] = dict.fromkeys(SLEEVES, ())
         if self.state == "high":
             # In `high` the hedge is made of convexity, not of futures bought into the spike; those held are reduced.
             shut["L1"] = ("state:high",)
-        for sleeve, slot in (("L2", "L2"), ("L3", "L3"), ("TT", "TT")):
+        for layer in _OPTIONS:
             reasons = [openings.quotes] if openings.quotes != "live" and self.portfolio.fills != "modelled" else []
-            if sleeve == "TT" and openings.theta_shut:
+            if layer == "TT" and openings.theta_shut:
                 reasons += openings.theta_shut
-            elif slot in openings.refused and not reasons:
-                reasons.append(openings.refused[slot])
-            shut[sleeve] = tuple(reasons)
+            elif layer in openings.refused and not reasons:
+                reasons.append(openings.refused[layer])
+            shut[layer] = tuple(reasons)
         for sleeve in self.near:
             shut[sleeve] = (*shut[sleeve], "break_even")
         return shut
@@ -334,7 +338,7 @@ class _Planner:
     def _contracts(
         self, owned: Vector, limited: Vector, frozen: Sequence[Sleeve], h: float
     ) -> tuple[dict[Sleeve, dict[str, int]], Book, dict[Sleeve, Step], Vector]:
-        """Whole contracts by layer, the book after the trade, and the steps; adds that break a stress limit are gone."""
+        """Whole contracts by layer, the book after the trade, and the steps, without adds that break a stress limit."""
         standing = True
         refused: set[Sleeve] = set()
         weights = limited
@@ -370,11 +374,11 @@ class _Planner:
             (
                 self.state,
                 "held" if abs(aim - owned[sleeve]) <= EPSILON else f"{aim:.3f}",
-                *(name for name, on in (("frozen", frozen), ("stress", refused), ("outside", hard)) if on),
+                *(name for name, on in (("frozen", frozen), ("stress", refused)) if on),
                 *((goes,) if goes else ()),
             )
         )
-        step = Step(session_date=self.session_date, key=key, h=tidy(h), held=have, advised={})
+        step = Step(session_date=self.session_date, key=key, outside=hard, h=tidy(h), held=have, advised={})
         last = self.remembered.get(sleeve)
         if standing and last is not None and stands(last, step, self.rules.h_tolerance):
             return last

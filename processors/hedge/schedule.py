@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from processors.hedge.etp_flow import Fund, contracts_flow, expected_flow
 from processors.hedge.index_roll import roll
@@ -11,9 +12,12 @@ from processors.hedge.openings import Openings
 from processors.hedge.timing import EffectiveWindow, MechanicalFlow, effective_window
 from processors.hedge.view import MarketView
 from processors.signals.calendar import SessionCalendar
-from topics.hedge_rules import HedgeRules
+from topics.calibration import HedgeRules
 from topics.instrument import parse_symbol
 from topics.rebalance import Trade
+
+#: Products on the mid-term index, whose contracts are others.
+_OTHER_INDEX: Final = frozenset({"VXZ"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ def mechanical_flow(market: MarketView, openings: Openings, ts: int) -> Mechanic
     funds = [
         Fund(fund.symbol, fund.leverage, fund.aum, fund.nav_date)
         for fund in market.regime.funds
-        if fund.leverage is not None and fund.aum is not None
+        if fund.symbol not in _OTHER_INDEX and fund.leverage is not None and fund.aum is not None
     ]
     volumes = market.regime.volumes
     if not funds or not volumes:

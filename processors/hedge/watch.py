@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import Field
+
 from processors.hedge.book import Book, Lot
 from processors.hedge.break_even import BreakEvenMark, BreakEvenWatch
 from topics.hedge_rules import BreakEvenRules, Sleeve
 from topics.message import Number, Record, tidy
-from pydantic import Field
 
 
 class Watch(Record):
