@@ -74,6 +74,7 @@ class _Name(StrEnum):
 class _Fills(StrEnum):
     REPORTED = "reported"
     ASSUMED = "assumed"
+    MODELLED = "modelled"
 
 
 class _Form(StrEnum):
@@ -291,7 +292,10 @@ def replay(
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings file.")] = None,
     fills: Annotated[
         _Fills | None,
-        typer.Option("--fills", help="Replaces that of every portfolio; assumed: as if advice was filled."),
+        typer.Option(
+            "--fills",
+            help="Replaces that of every portfolio; assumed: as if advice was filled; modelled: modelled options too.",
+        ),
     ] = None,
 ) -> int:
     """Drive the processors from a recorded directory, without a log, and write what they put out.

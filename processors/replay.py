@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final
 
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
@@ -55,7 +55,7 @@ from topics.catalog import (
     REGIME_TRANSITIONS,
 )
 from topics.message import STATES
-from topics.portfolio import Portfolio
+from topics.portfolio import Fills, Portfolio
 from topics.times import format_ts
 
 #: What is written, one file a topic.
@@ -69,7 +69,6 @@ _BLOCK_ROWS: Final = 2048
 _TURN_ROWS: Final = 2048
 _DAYS_A_YEAR: Final = 365.25
 
-Fills = Literal["reported", "assumed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,8 @@ def replay(
         out: made when missing. One that holds anything but an earlier replay's output is refused.
         calibration: strategy numbers.
         progress: show a progress bar on ``console``.
-        fills: replaces the ``fills`` of every portfolio: ``assumed`` lets holdings follow the advice.
+        fills: replaces the ``fills`` of every portfolio: ``assumed`` lets holdings follow the advice,
+            ``modelled`` opens options on modelled prices too.
         partitions: partitions of every topic.
         pace: event-time settings of the market processor; its defaults when None.
         regimes: write ``hedge.regimes`` too, which repeats the other regime topics once a partition.

@@ -259,6 +259,9 @@ class HedgeRules(Record):
     l3_beta_on: Number = Field(default=1.10, description="portfolio beta above which L3 is active")
     l3_beta_off: Number = Field(default=1.05, description="portfolio beta below which it is inactive again")
     band: Number = Field(default=0.025, ge=0, le=1, description="no-trade band per layer, fraction of H")
+    step_min: Number = Field(
+        default=0.005, ge=0, le=1, description="least step beyond the band; a smaller excess is left, fraction of H"
+    )
     exposure_max: Number = Field(
         default=0.50, gt=0, description="most beta-dollars of hedge, share of beta x market value"
     )

@@ -200,13 +200,12 @@ class WaccRules(Record):
 
 
 class CarryRules(Record):
-    """The carry budget."""
+    """The carry budget, fractions of the portfolio's market value."""
 
-    soft: Number = Field(
-        default=0.01, ge=0, description="cost beyond which adds are shrunk, fraction of market value a year"
-    )
-    hard: Number = Field(
-        default=0.02, ge=0, description="cost beyond which even what a hard band asks for is not added, the same"
+    soft: Number = Field(default=0.01, ge=0, description="cost a year from which an alert is raised")
+    hard: Number = Field(default=0.02, ge=0, description="cost a year beyond which nothing is added")
+    premium: Number = Field(
+        default=0.05, ge=0, description="option premiums paid, less received, in a year beyond which nothing is added"
     )
     horizon_days: Number = Field(default=30.0, gt=0, description="calendar days over which carry is projected")
 

@@ -8,6 +8,7 @@ is optimal under costs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from pydantic import Field
 
@@ -47,28 +48,44 @@ def _between(symbol: str, last: Step, held: Mapping[str, int]) -> bool:
     return low <= held.get(symbol, 0) <= high
 
 
-def partial(held: float, aim: float, band: float, pace: float, least: float = 0.0) -> float:
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a layer moves.
+
+    Attributes:
+        band: no-trade band around the aim, fraction of H.
+        pace: share of the gap beyond it that is traded in a session.
+        step_min: least step, fraction of H: a smaller excess beyond the band is left as it is.
+        unit: weight of one contract. A step up is at least one, unless that would lead beyond the aim, so that a
+            portfolio of few contracts does not stand still outside of its band.
+    """
+
+    band: float
+    pace: float
+    step_min: float = 0.0
+    unit: float = 0.0
+
+
+def partial(held: float, aim: float, pace: Pace) -> float:
     """``held`` when the aim is within the band, else moved by ``pace`` x (gap less band) towards the aim.
 
     With pace 1 that is the near edge of the band around the aim. An aim of 0 has no band: what is left is closed.
-
-    ``least``: weight of one contract; a step up is at least that, unless it would lead beyond the aim, so that a
-    portfolio of few contracts does not stand still outside of its band.
     """
     gap = aim - held
     if aim <= EPSILON:
-        band = 0.0
-    if abs(gap) <= band + EPSILON:
+        return held * (1.0 - pace.pace) if held > max(pace.unit, pace.step_min) + EPSILON else min(held, 0.0)
+    excess = abs(gap) - pace.band
+    if excess <= max(EPSILON, pace.step_min - EPSILON):
         return held
+    moved = max(pace.pace * excess, min(pace.step_min, excess))
     if gap < 0:
-        return held + pace * (gap + band) if band or held > least + EPSILON else 0.0
-    moved = pace * (gap - band)
-    return held + (max(moved, least) if least <= gap + EPSILON else moved)
+        return held - moved
+    return held + (max(moved, pace.unit) if pace.unit <= gap + EPSILON else moved)
 
 
-def into(held: float, aim: float, band: float, hard: tuple[float, float], least: float = 0.0) -> float:
+def into(held: float, aim: float, pace: Pace, hard: tuple[float, float]) -> float:
     """Where a layer outside of its hard band goes at once: to the no-trade band's edge, and inside the hard one."""
-    return min(max(partial(held, aim, band, 1.0, least), hard[0]), hard[1])
+    return min(max(partial(held, aim, replace(pace, pace=1.0, step_min=0.0)), hard[0]), hard[1])
 
 
 def outside(weight: float, hard: tuple[float, float] | None) -> bool:
@@ -76,13 +93,11 @@ def outside(weight: float, hard: tuple[float, float] | None) -> bool:
     return hard is not None and not hard[0] - EPSILON <= weight <= hard[1] + EPSILON
 
 
-def target(
-    held: float, aim: float, band: float, pace: float, hard: tuple[float, float] | None = None, least: float = 0.0
-) -> float:
+def target(held: float, aim: float, pace: Pace, hard: tuple[float, float] | None = None) -> float:
     """The weight that a layer's step leads to.
 
     ``hard``: band that the target must lie in whatever the no-trade band and the pace say.
     """
     if hard is not None and outside(held, hard):
-        return into(held, aim, band, hard, least)
-    return partial(held, aim, band, pace, least)
+        return into(held, aim, pace, hard)
+    return partial(held, aim, pace)

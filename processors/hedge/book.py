@@ -1,13 +1,12 @@
 """The hedge book in lots: what is alive, whose layer it is, what a unit of it weighs, and what has to go.
 
-A lot is what is traded as one: a future, a note, or the calls of one layer and expiry. Calls are counted in units, the
-largest whole number that divides each of their quantities: 10 bought and 10 sold are 10 units of a spread. Less of a
-lot is fewer units, so the legs keep their ratio and nothing is left naked.
+A lot is what is traded as one: a future, a note, a call, or a spread of a bought and a sold call. Within a layer and an
+expiry bought and sold calls are paired from the lowest strike up, one for one: 10 bought and 10 sold are 10 units of a
+spread. Less of a lot is fewer units, so that the legs keep their ratio and nothing is left naked.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -80,9 +79,9 @@ class Lot:
 
     @property
     def name(self) -> str:
-        """What it is called in alerts: the symbol of a future or note, root and expiry of options."""
-        symbol = self.ratios[0][0]
-        return symbol if self.value is None else "/".join(symbol.split("/")[:2])
+        """What it is called: its symbol; of a spread that of the lower strike and the higher strike."""
+        symbols = [symbol for symbol, _ in self.ratios]
+        return symbols[0] if len(symbols) == 1 else f"{symbols[0]}/{symbols[1].rpartition('/')[2]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +186,10 @@ class _Reader:
         for (layer, expiry), calls in self._calls.items():
             merged.setdefault((layer or self._layer_of(expiry, calls), expiry), []).extend(calls)
         for (sleeve, expiry), calls in sorted(merged.items()):
-            found = self._options(sleeve, expiry, _added(calls))
-            if found is not None:
-                lots.append(found)
+            for pair, units in _paired(_added(calls)):
+                found = self._options(sleeve, expiry, pair, units)
+                if found is not None:
+                    lots.append(found)
         layers: dict[Sleeve, tuple[Lot, ...]] = {}
         for lot in sorted(lots, key=lambda each: (each.dte, each.ratios)):
             layers[lot.layer] = (*layers.get(lot.layer, ()), lot)
@@ -241,11 +241,8 @@ class _Reader:
             return "TT"
         return "L3" if (expiry - self._today).days >= self._rules.windows["L3"].dte_min else "L2"
 
-    def _options(self, layer: Sleeve, expiry: date, calls: list[_Call]) -> Lot | None:
-        if not calls:
-            return None
-        units = math.gcd(*(call.quantity for call in calls))
-        ratios = tuple((call.symbol, call.quantity // units) for call in calls)
+    def _options(self, layer: Sleeve, expiry: date, calls: list[_Call], units: int) -> Lot | None:
+        ratios = tuple((call.symbol, 1 if call.quantity > 0 else -1) for call in calls)
         valued = self._value(dict(ratios))
         chain = self._openings.chain
         quotes = None if chain is None else chain.on(expiry)
@@ -253,7 +250,7 @@ class _Reader:
             self._valued = False
             return None
         forward = quotes.forward
-        legs = [_leg(call, units) for call in calls]
+        legs = [_leg(call) for call in calls]
         kinks = np.array([0.0, *sorted(call.strike for call in calls)])
         payoffs = payoff(legs, kinks)
         slope = sum(ratio for _, ratio in ratios)
@@ -306,8 +303,8 @@ class _Reader:
     def _close(
         self, layer: Sleeve, kind: Kind, days: int, valued: Valuation, slope: int, most: float, paid: float | None
     ) -> str:
-        if slope < 0 or kind == "mixed":
-            return "naked" if slope < 0 else "outside of the plan"
+        if slope < 0:
+            return "naked"
         if layer == "TT":
             if kind != "call_credit_spread":
                 return "outside of the plan"
@@ -343,37 +340,39 @@ def _added(calls: list[_Call]) -> list[_Call]:
     return sorted((call for call in found.values() if call.quantity), key=lambda call: call.strike)
 
 
+def _paired(calls: list[_Call]) -> list[tuple[list[_Call], int]]:
+    """Bought and sold calls one for one from the lowest strike up, and what is left of either, with their number."""
+    bought = [(call, call.quantity) for call in calls if call.quantity > 0]
+    sold = [(call, -call.quantity) for call in calls if call.quantity < 0]
+    pairs: list[tuple[list[_Call], int]] = []
+    while bought or sold:
+        first = [side[0] for side in (bought, sold) if side]
+        units = min(left for _, left in first)
+        pairs.append((sorted((call for call, _ in first), key=lambda call: call.strike), units))
+        for side in (bought, sold):
+            if side:
+                call, left = side.pop(0)
+                if left > units:
+                    side.insert(0, (call, left - units))
+    return pairs
+
+
 def _kind(calls: list[_Call]) -> Kind:
-    bought = [call for call in calls if call.quantity > 0]
-    sold = [call for call in calls if call.quantity < 0]
-    if not sold:
-        return "call"
-    if not bought:
-        return "mixed"
-    if max(call.strike for call in sold) < min(call.strike for call in bought):
-        return "call_credit_spread"
-    return "call_spread" if _covered_from_below(calls) else "mixed"
+    """Of a pair by rising strike, or of a single call."""
+    if len(calls) == 1:
+        return "call" if calls[0].quantity > 0 else "mixed"
+    return "call_spread" if calls[0].quantity > 0 else "call_credit_spread"
 
 
-def _covered_from_below(calls: list[_Call]) -> bool:
-    """Whether, from the lowest strike up, never more is sold than was bought below."""
-    total = 0
-    for call in calls:
-        total += call.quantity
-        if total < 0:
-            return False
-    return True
-
-
-def _leg(call: _Call, units: int) -> Leg:
+def _leg(call: _Call) -> Leg:
     paid = 0.0 if call.price is None else call.price
     right: Right = "C"
-    return Leg(call.symbol, right, call.strike, call.quantity // units, paid, paid, paid, 0.0)
+    return Leg(call.symbol, right, call.strike, 1 if call.quantity > 0 else -1, paid, paid, paid, 0.0)
 
 
 def _break_even(kind: Kind, calls: list[_Call], paid: float | None) -> float | None:
     """Of a single bought call or a spread of two strikes: the lower strike plus what was paid or received."""
-    if paid is None or paid == 0.0 or len(calls) > 2 or kind == "mixed":
+    if paid is None or paid == 0.0 or kind == "mixed":
         return None
     found = min(call.strike for call in calls) + abs(paid)
     return found if kind == "call" or found < max(call.strike for call in calls) else None

@@ -15,11 +15,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from processors.hedge.l2 import theta_scale
 from processors.hedge.lines import FloatArray, Lines
 from processors.hedge.weights import Vector, sleeves, vector
 from processors.pricing import DAYS_PER_YEAR
 from processors.signals.statistic import finite, positive
+from topics.calibration import HedgeRules
 from topics.hedge_rules import CarryRules, Sleeve
+from topics.message import Feature, feature_number
 
 #: The layers whose carry is budgeted. Temporal Theta is short premium with a cap of its own; its income pays for no
 #: more of the others, since it is gone when it is needed.
@@ -123,7 +126,7 @@ class Budgeted:
 
 
 def limit_carry(
-    rules: CarryRules,
+    budget: float,
     held: Mapping[Sleeve, float],
     target: Vector,
     costs: Mapping[Sleeve, float | None],
@@ -131,17 +134,18 @@ def limit_carry(
 ) -> Budgeted:
     """`target` with the adds of Layers 1 to 3 shrunk alike until their projected carry is within the budget.
 
-    An add whose layer earns carry is taken in full, and so is every reduction; the rest fits into what the soft budget
-    leaves. An add up to a layer's floor (the hard band of Layer 1 in `low`) may use the hard budget instead; beyond
-    that it shrinks too, as it does for the limit on exposure. What is held is never reduced here.
+    An add whose layer earns carry is taken in full, though it pays for no other, and so are every reduction and an add
+    up to a layer's floor (the hard band of Layer 1 in `low`: cost brings the layer down to it, and no further); the
+    rest fits into what the budget leaves. What is held is never reduced here.
 
     Args:
+        budget: carry cost a year, fraction of market value.
         held: weights now, fractions of H.
         target: weights wanted.
         costs: annual carry cost of a weight of 1 by layer, fraction of market value (above 0 costs): -carry / weight /
             market value. None, or absent, when it is not known: then the layer gets no adds, and while any of it stays
             held, no other layer gets any that costs.
-        floors: weights that the soft budget gives way to.
+        floors: weights that the budget gives way to.
     """
     now = sleeves(target)
     known: dict[Sleeve, float] = {}
@@ -152,7 +156,8 @@ def limit_carry(
             now[layer] = min(now[layer], held[layer])
             blind = blind or now[layer] != 0
         else:
-            known[layer] = finite(cost, f"cost of {layer}")
+            # What earns carry now pays for nothing: it is gone when the curve turns.
+            known[layer] = max(0.0, finite(cost, f"cost of {layer}"))
     adds = {layer: max(0.0, now[layer] - held[layer]) for layer in known}
     free = {layer: min(now[layer], held[layer]) + (adds[layer] if cost <= 0 else 0.0) for layer, cost in known.items()}
     dear = {layer: adds[layer] for layer, cost in known.items() if cost > 0 and adds[layer] > 0}
@@ -160,12 +165,11 @@ def limit_carry(
     spent = math.fsum(free[layer] * cost for layer, cost in known.items())
 
     least = {layer: min(add, max(0.0, (floors or {}).get(layer, 0.0) - held[layer])) for layer, add in dear.items()}
-    bound = {layer: add * _fit(rules.hard, spent, least, known, blind) for layer, add in least.items()}
-    spent += math.fsum(add * known[layer] for layer, add in bound.items())
+    spent += math.fsum(add * known[layer] for layer, add in least.items())
     rest = {layer: add - least[layer] for layer, add in dear.items()}
-    share = _fit(rules.soft, spent, rest, known, blind)
+    share = _fit(budget, spent, rest, known, blind)
     for layer in known:
-        now[layer] = free[layer] + bound.get(layer, 0.0) + share * rest.get(layer, 0.0)
+        now[layer] = free[layer] + least.get(layer, 0.0) + share * rest.get(layer, 0.0)
     # Rounding must not lift anything above what was wanted.
     weights = vector({**now, **{layer: min(now[layer], target[layer]) for layer in BUDGETED}})
     kept = math.fsum(max(0.0, weights[layer] - held[layer]) for layer in BUDGETED)
@@ -183,13 +187,18 @@ def _fit(
     return 0.0 if blind else min(1.0, max(0.0, (budget - spent) / cost))
 
 
+def carry_budget(rules: HedgeRules, signals: Mapping[str, Feature]) -> float:
+    """The cost a year beyond which nothing is added, fraction of market value: more while growth is revised down."""
+    return rules.carry.hard * theta_scale(rules.pivot, feature_number(signals, "gdp_z"))
+
+
 def premium_room(rules: CarryRules, mv: float, paid: float) -> float:
-    """USD of premium that may still be paid: the hard budget of a year less what the trailing year paid, at least 0.
+    """USD of premium that may still be paid: the budget of a year less what the trailing year paid, at least 0.
 
     `paid`: premiums paid less premiums received over the trailing 365 days, USD. Compounding suffers from premium that
     is paid again and again, whatever carry was projected each time.
     """
-    return max(0.0, rules.hard * positive(mv, "mv") - finite(paid, "paid"))
+    return max(0.0, rules.premium * positive(mv, "mv") - finite(paid, "paid"))
 
 
 def limit_premium(

@@ -52,28 +52,36 @@ class Sized:
 
 
 def size(
-    lots: Sequence[Lot], openings: Sequence[tuple[Opening, float]], budget: float, adds: bool
+    lots: Sequence[Lot], openings: Sequence[tuple[Opening, float]], budget: float, adds: bool, aim: float = 0.0
 ) -> Sized:
-    """What a layer holds afterwards, never weighing more than ``budget`` USD.
+    """What a layer holds afterwards, never weighing more than ``budget`` USD, but for a roll.
+
+    What is rolled keeps its number of contracts where that does not lead beyond the aim, though each may be worth more:
+    in contango a hedge would otherwise lose one with every roll.
 
     Args:
         lots: what it holds, the shortest days to expiry first.
         openings: what it would open, in the order of preference, each with the most USD that may be held of its slot.
         budget: target weight x H, USD.
         adds: False: nothing becomes larger and nothing is rolled. Reductions stay possible.
+        aim: aimed weight x H, USD.
     """
     can_open = adds and bool(openings)
     kept = [0 if lot.close or (lot.roll and can_open) else max(lot.units, 0) for lot in lots]
-    _reduce(lots, kept, budget)
-    if not can_open:
+    if _reduce(lots, kept, budget) or not can_open:
         return Sized(tuple(zip(lots, kept, strict=True)), ())
-    room = budget - sum(units * lot.unit for lot, units in zip(lots, kept, strict=True))
+    stays = sum(units * lot.unit for lot, units in zip(lots, kept, strict=True))
+    room = budget - stays
+    first = openings[0][0]
+    rolled = sum(max(lot.units, 0) for lot in lots if lot.roll and not lot.close and slot_of(lot) == first.slot)
+    if room < rolled * first.unit <= aim - stays + _TOLERANCE and first.slot == "future":
+        room = rolled * first.unit
     opened: list[tuple[Opening, int]] = []
     for opening, most in openings:
         of_slot = sum(
             units * lot.unit for lot, units in zip(lots, kept, strict=True) if slot_of(lot) == opening.slot
         )
-        least = min(room, most - of_slot)
+        least = min(room, max(most, room) - of_slot) if opening is first else min(room, most - of_slot)
         units = math.floor(least / opening.unit + _TOLERANCE) if least > 0 else 0
         if units:
             opened.append((opening, units))
@@ -103,12 +111,18 @@ def changes(held: Mapping[str, int], target: Mapping[str, int]) -> dict[str, tup
     return {symbol: move for symbol, move in moves.items() if move[0] != move[1]}
 
 
-def _reduce(lots: Sequence[Lot], kept: list[int], budget: float) -> None:
-    """Take units away, notes and then the shortest days to expiry first, until the rest weighs at most ``budget``."""
+def _reduce(lots: Sequence[Lot], kept: list[int], budget: float) -> bool:
+    """Take units away, notes and then the shortest days to expiry first, until the rest weighs at most ``budget``.
+
+    Says whether it took any: a layer that sells for its weight buys nothing at the same time.
+    """
+    took = False
     order = sorted(range(len(lots)), key=lambda i: (lots[i].kind != "note", lots[i].dte, lots[i].ratios))
     for i in order:
         over = sum(units * lot.unit for lot, units in zip(lots, kept, strict=True)) - budget
         if over <= EPSILON + _TOLERANCE * abs(budget):
-            return
-        if lots[i].unit > 0.0:
+            return took
+        if lots[i].unit > 0.0 and kept[i]:
             kept[i] -= min(max(math.ceil(over / lots[i].unit - _TOLERANCE), 0), kept[i])
+            took = True
+    return took

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any, Literal
 
 from processors.hedge.attribution import attribute
+from processors.hedge.carry import carry_budget
 from processors.hedge.limits import Standing, measure
 from processors.hedge.liquidity import portfolio_quick_ratio
 from processors.hedge.memory import Capital, Memory
@@ -69,7 +70,7 @@ def evaluate(
     after = found.memory.model_copy(update={"legs": legs if moves else None})
     if content == memory.content and (not moves or legs == memory.legs):
         return after, None
-    packages, trades = pack(rules, openings, found)
+    packages, trades = pack(rules, openings, found, market.regime.session_date)
     event = _event(rules, calibration_digest, market, openings, portfolio, memory, found, trigger, trades)
     source: Literal["stated", "estimated"] = "stated" if stated else "estimated"
     event = event.model_copy(
@@ -211,7 +212,7 @@ def _event(
         stress=dict(after.stress),
         blocked=found.blocked,
         shut={layer: found.shut[layer] for layer in SLEEVES if layer in found.shut},
-        alerts=found.alerts,
+        alerts=(*found.alerts, *(("carry:soft",) if after.limits.get("carry", 0.0) > rules.carry.soft else ())),
         degraded=regime.degraded,
         chain_source=None if openings.chain is None or not options else openings.chain.source,
         chain_ts=None if openings.chain is None or not options else openings.chain.event_ts,
@@ -253,6 +254,7 @@ def _measured(
             h=found.h,
             kappa=found.kappa,
             scale=found.h_scale,
+            carry_max=carry_budget(rules, market.signals),
             engine_share=found.memory.levered / levered if levered > 0.0 else 0.0,
             vix=feature_number(market.regime.features, "vix"),
             quick_ratio=ratio,

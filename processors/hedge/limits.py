@@ -48,11 +48,16 @@ def measure(
     h: float,
     kappa: float,
     scale: float,
+    carry_max: float,
     engine_share: float,
     vix: float | None,
     quick_ratio: QuickRatio | None,
 ) -> Standing:
-    """A book against every limit; ``h`` is the hedge notional, USD, above 0."""
+    """A book against every limit; ``h`` is the hedge notional, USD, above 0.
+
+    Carry counts what each of Layers 1 to 3 costs, earnings of another apart, beyond the lower end of Layer 1's hard
+    band in ``low``, which no budget stands against. The share of one layer in the losses of a scenario is bound only where the hedge as a whole loses enough.
+    """
     posture = rules.postures[portfolio.policy]
     weights = vector({sleeve: book.weight(sleeve) / h for sleeve in SLEEVES})
     total, largest = deployed(weights), max(weights["L1"], weights["L2"], weights["L3"])
@@ -72,9 +77,10 @@ def measure(
         limits |= {"share": largest / total, "share_max": rules.deployed_share_max}
     if quick_ratio is not None and quick_ratio.value is not None:
         limits |= {"quick_ratio": quick_ratio.value, "quick_ratio_min": rules.quick_ratio_min}
-    carry = _carry(rules, openings, book, weights, h / portfolio.mv, session_date)
+    floor = rules.l1_low[0] if state == "low" else 0.0
+    carry = _carry(rules, openings, book, weights, floor, h / portfolio.mv, session_date)
     if carry is not None:
-        limits |= {"carry": carry, "carry_max": rules.carry.hard}
+        limits |= {"carry": carry, "carry_max": carry_max}
     lots = [lot for each in book.layers.values() for lot in each]
     lines = book_lines(openings, lots, engine_share)
     outcomes = () if lines is None or not len(lines) or vix is None else stress(rules.stress, lines, vix)
@@ -93,9 +99,9 @@ def measure(
 
 
 def _carry(
-    rules: HedgeRules, openings: Openings, book: Book, weights: Vector, share: float, session_date: date
+    rules: HedgeRules, openings: Openings, book: Book, weights: Vector, floor: float, share: float, session_date: date
 ) -> float | None:
-    """Projected carry cost of Layers 1 to 3, fraction of market value a year; below 0 it earns."""
+    """Projected carry cost of Layers 1 to 3 but ``floor`` of Layer 1, fraction of market value a year."""
     total = 0.0
     layers: tuple[Sleeve, ...] = ("L1", "L2", "L3")
     for layer in layers:
@@ -106,7 +112,8 @@ def _carry(
             cost = layer_cost(rules, openings, book, layer, session_date)
         if cost is None:
             return None
-        total += weights[layer] * cost * share
+        counted = max(0.0, weights[layer] - floor) if layer == "L1" else weights[layer]
+        total += counted * max(0.0, cost) * share
     return total
 
 
@@ -114,17 +121,15 @@ def _stress_limits(rules: HedgeRules, outcomes: tuple[Outcome, ...], h: float) -
     """The largest share of one layer in a loss that is judged, and the second engine's largest loss."""
     if not outcomes:
         return {}
-    judged = [
-        outcome.loss_share
-        for outcome in outcomes
-        if outcome.loss_share is not None and -outcome.total > rules.stress.judged_from * h
-    ]
+    losing = [outcome for outcome in outcomes if outcome.total < 0.0 and outcome.loss_share is not None]
+    judged = [outcome for outcome in losing if -outcome.total > rules.stress.judged_from * h]
+    shares = [outcome.loss_share for outcome in judged or losing if outcome.loss_share is not None]
     limits = {
         "stress_engine": max(0.0, *(-outcome.engine / h for outcome in outcomes)),
         "stress_engine_max": rules.stress.engine_max,
     }
-    if judged:
-        limits |= {"stress_share": max(judged), "stress_share_max": rules.stress.share_max}
+    if shares:
+        limits |= {"stress_share": max(shares), "stress_share_max": rules.stress.share_max if judged else 1.0}
     return limits
 
 

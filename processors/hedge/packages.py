@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final, Literal
 
 import numpy as np
@@ -29,6 +30,8 @@ from topics.rebalance import Greeks, Package, Trade
 _TICK: Final = 0.05
 _SPREAD_TICK: Final = 0.01
 _TOLERANCE: Final = 1e-7
+#: Calendar days to expiry up to which options of Layer 3 are its tail: the gap between two tenors begins there.
+_NEAR: Final = 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,14 @@ class _Quote:
     greeks: Greeks | None
 
 
-def pack(rules: HedgeRules, openings: Openings, found: Plan) -> tuple[tuple[Package, ...], tuple[Trade, ...]]:
+def pack(
+    rules: HedgeRules, openings: Openings, found: Plan, today: date
+) -> tuple[tuple[Package, ...], tuple[Trade, ...]]:
     """The packages of a plan and their legs, sales first, then by expiry."""
     packages: list[Package] = []
     legs: list[Trade] = []
     for sleeve, moves in found.moves.items():
-        for group in _groups(sleeve, moves):
+        for group in _groups(sleeve, moves, today):
             part = {symbol: moves[symbol] for symbol in group}
             trades = [_leg(openings, found, sleeve, symbol, move, part, len(packages)) for symbol, move in part.items()]
             packages.append(_package(rules, openings, found, sleeve, part, trades))
@@ -55,8 +60,15 @@ def pack(rules: HedgeRules, openings: Openings, found: Plan) -> tuple[tuple[Pack
     return tuple(packages), tuple(legs)
 
 
-def _groups(sleeve: Sleeve, moves: Mapping[str, tuple[int, int]]) -> Iterator[list[str]]:
+def _groups(sleeve: Sleeve, moves: Mapping[str, tuple[int, int]], today: date) -> Iterator[list[str]]:
     """Symbols that are traded as one: futures apart from notes; options that are opened with those that are closed."""
+    if sleeve == "L3":
+        # What is near to its expiry is the tail, a trade of its own.
+        near = {s: move for s, move in moves.items() if _days(s, today) <= _NEAR}
+        if near and len(near) < len(moves):
+            yield from _groups(sleeve, near, today)
+            yield from _groups(sleeve, {s: move for s, move in moves.items() if s not in near}, today)
+            return
     notes = [symbol for symbol in moves if parse_symbol(symbol).expiry is None]
     rest = [symbol for symbol in moves if symbol not in notes]
     grows = any(abs(after) > abs(before) for before, after in (moves[symbol] for symbol in rest))
@@ -70,6 +82,11 @@ def _groups(sleeve: Sleeve, moves: Mapping[str, tuple[int, int]]) -> Iterator[li
         yield from by_expiry.values()
     if notes:
         yield notes
+
+
+def _days(symbol: str, today: date) -> int:
+    expiry = parse_symbol(symbol).expiry
+    return 0 if expiry is None else (expiry - today).days
 
 
 def _leg(

@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from processors.hedge.activation import activate, beta_trigger, divergence_trigger
-from processors.hedge.band import Step, stands, target
+from processors.hedge.band import Pace, Step, stands, target
 from processors.hedge.blocks import blocked
 from processors.hedge.book import Book, ExitView, read_book
 from processors.hedge.book_lines import book_lines, layer_cost
 from processors.hedge.caps import cap, cap_adds, reserve_floor
-from processors.hedge.carry import limit_carry, limit_premium, premium_room
+from processors.hedge.carry import carry_budget, limit_carry, limit_premium, premium_room
 from processors.hedge.contracts import changes, size, smallest
 from processors.hedge.irr import limit_drag
-from processors.hedge.l2 import theta_scale
 from processors.hedge.liquidity import portfolio_quick_ratio
 from processors.hedge.memory import Memory
 from processors.hedge.openings import Opening, Openings, Slot
@@ -272,8 +271,9 @@ class _Planner:
         """Where band and pace lead a layer."""
         hard = self.rules.l1_low if sleeve == "L1" and self.state == "low" else None
         pace = 1.0 if self.urgent else self.posture.pace
-        least = smallest(self._slots(sleeve, h)) / h
-        return tidy(target(owned, self.vectors["aim"][sleeve], self.rules.band, pace, hard, least))
+        unit = smallest(self._slots(sleeve, h)) / h
+        how = Pace(self.rules.band, pace, self.rules.step_min, unit)
+        return tidy(target(owned, self.vectors["aim"][sleeve], how, hard))
 
     def _shut(self) -> dict[Sleeve, tuple[str, ...]]:
         """Why single layers are not added to."""
@@ -313,11 +313,8 @@ class _Planner:
             return capped
         share = h / self.portfolio.mv
         costs = {sleeve: cost * share for sleeve, cost in self._costs(owned, capped).items()}
-        gdp = feature_number(self.market.signals, "gdp_z")
-        soft = min(rules.carry.soft * theta_scale(rules.pivot, gdp), rules.carry.hard)
-        carry = rules.carry.model_copy(update={"soft": soft})
         floors: dict[Sleeve, float] = {"L1": rules.l1_low[0]} if self.state == "low" else {}
-        within = limit_carry(carry, have, capped, costs, floors).weights
+        within = limit_carry(carry_budget(rules, self.market.signals), have, capped, costs, floors).weights
         room = premium_room(rules.carry, self.portfolio.mv, self.memory.premium_paid(self.session_date))
         return limit_premium(have, within, {layer: paid * h for layer, paid in self.openings.premium.items()}, room)
 
@@ -383,7 +380,7 @@ class _Planner:
         if standing and last is not None and stands(last, step, self.rules.h_tolerance):
             return last
         budget = max(weights[sleeve], 0.0) * h
-        sized = size(lots, self._slots(sleeve, budget), budget, self._opens(sleeve) and not refused)
+        sized = size(lots, self._slots(sleeve, budget), budget, self._opens(sleeve) and not refused, max(aim, 0.0) * h)
         advised = {symbol: n for symbol, n in sized.quantities().items() if n or symbol in have}
         return step.model_copy(update={"advised": advised})
 
