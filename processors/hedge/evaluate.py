@@ -106,7 +106,10 @@ def _prepared(
     if last is not None or cost is not None:
         of_month = monthly(last, session if last is None else max(session, last.month), cost)
         updates["capital"] = None if of_month is None else Capital(month=of_month.month, cost=tidy(of_month.cost))
-    if rules.engine.most[portfolio.policy] > 1.0 and trigger == "close" and memory.engine_session != session:
+    if not levers(rules, portfolio):
+        if memory.engine_on or memory.engine_ready:
+            updates |= {"engine_on": False, "engine_ready": False}
+    elif trigger == "close" and memory.engine_session != session:
         gate = {"on": rules.engine.on, "off": rules.engine.off, "open": memory.engine_on, "passed": memory.engine_ready}
         switch = EngineSwitch.restore({"gate": gate})
         h = rules.h0 * max(portfolio.beta or 0.0, 0.0) * portfolio.mv
@@ -116,6 +119,12 @@ def _prepared(
         assert isinstance(saved, dict)
         updates |= {"engine_on": saved["open"], "engine_ready": saved["passed"], "engine_session": session}
     return memory.model_copy(update=updates) if updates else memory
+
+
+def levers(rules: HedgeRules, portfolio: Portfolio) -> bool:
+    """Whether the second engine may ever run for a portfolio: by its policy, and as what falls due is stated."""
+    stated = portfolio.margin_req_stress is not None and portfolio.premium_due is not None
+    return stated and rules.engine.most[portfolio.policy] > 1.0
 
 
 def _cost_of_capital(rules: HedgeRules, market: MarketView, portfolio: Portfolio) -> float | None:

@@ -10,28 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-from processors.hedge.activation import activate, beta_trigger, divergence_trigger
+from processors.hedge.activation import beta_trigger
+from processors.hedge.aims import Stance, aims
 from processors.hedge.band import Pace, Step, stands, target
-from processors.hedge.blocks import blocked
+from processors.hedge.blocks import blocked, shut_layers
 from processors.hedge.book import Book, ExitView, read_book
 from processors.hedge.book_lines import book_lines, layer_cost
-from processors.hedge.caps import cap, cap_adds, reserve_floor
+from processors.hedge.caps import cap_adds
 from processors.hedge.carry import carry_budget, limit_carry, limit_premium, premium_room
 from processors.hedge.contracts import changes, size, smallest
-from processors.hedge.irr import limit_drag
 from processors.hedge.liquidity import portfolio_quick_ratio
 from processors.hedge.memory import Memory
 from processors.hedge.openings import Opening, Openings, Slot
-from processors.hedge.second_engine import engage
-from processors.hedge.sizing import deployable, hedge_notional, limit_exposure
+from processors.hedge.sizing import deployable, hedge_notional
 from processors.hedge.stress import breaches, stress
-from processors.hedge.tilt import tilt
 from processors.hedge.view import MarketView
 from processors.hedge.wacc import hedge_scale
 from processors.hedge.watch import watched
-from processors.hedge.weights import EPSILON, SLEEVES, Vector, base, sleeves, vector
+from processors.hedge.weights import EPSILON, SLEEVES, Vector, sleeves, vector
 from topics.calibration import HedgeRules, Posture
 from topics.hedge_rules import Sleeve
 from topics.message import feature_number, tidy
@@ -46,9 +44,6 @@ SLOTS: Final[Mapping[Sleeve, tuple[Slot, ...]]] = {
     "L3": ("tail", "L3"),
     "TT": ("TT",),
 }
-#: The layers that deal in options, each with a slot of its own name.
-_OPTIONS: Final[tuple[Literal["L2", "L3", "TT"], ...]] = ("L2", "L3", "TT")
-
 Quantities = Mapping[Sleeve, Mapping[str, int]]
 
 
@@ -148,7 +143,9 @@ class _Planner:
         self.quick_ratio = portfolio_quick_ratio(regime, portfolio, memory.levered * (self.h or 0.0))
         self.blocked = blocked(rules, regime, portfolio, self.book, openings, self.quick_ratio, self.urgent)
         self.watches, self.alerts, self.near = watched(rules.break_even, memory.watches, self.book)
-        self.shut = self._shut()
+        self.shut = shut_layers(openings, self.state, portfolio.fills == "modelled")
+        for sleeve in self.near:
+            self.shut[sleeve] = (*self.shut[sleeve], "break_even")
         self.memory = memory.model_copy(
             update={
                 "state": self.state,
@@ -158,7 +155,16 @@ class _Planner:
             }
         )
         self.remembered = memory.steps if memory.state == self.state else {}
-        self.vectors = self._aims(drag)
+        stance = Stance(
+            policy=portfolio.policy,
+            l3_on=self.memory.l3_on,
+            engine_on=memory.engine_on,
+            drag=drag,
+            theta=self.book.long("TT") / self.h if self.h else 0.0,
+            deployable=self.deployable,
+        )
+        found = aims(rules, self.state, market.signals, openings, stance)
+        self.vectors, self.levered = dict(found.vectors), found.levered
 
     def read(self, positions: Sequence[Position]) -> Book:
         return read_book(self.rules, positions, self.openings, self.session_date, self.exits)
@@ -167,41 +173,6 @@ class _Planner:
         if self.h is None or not self.book.valued:
             return self._unsized()
         return self._sized(self.h) if self.h > 0 else self._nothing_to_hedge()
-
-    def _aims(self, drag: float | None) -> dict[str, Vector]:
-        """From the table to the aim; of what is held only Temporal Theta counts: what was sold is kept to its exits."""
-        rules, state, signals = self.rules, self.state, self.market.signals
-        table = base(rules, state)
-        tilted = tilt(rules, state, table, signals)
-        dragged = limit_drag(rules.drag, state, drag, rules.l1_low[0], tilted)
-        activated = activate(rules, dragged, self.memory.l3_on or divergence_trigger(signals))
-        gated = activated
-        if self.openings.theta_shut:
-            held = self.book.long("TT") / self.h if self.h else 0.0
-            gated = vector({**sleeves(activated), "TT": min(activated["TT"], held)})
-        engaged = engage(
-            rules.engine,
-            self.portfolio.policy,
-            self.memory.engine_on,
-            gated,
-            layer_max=rules.layer_max,
-            gross_max=rules.gross_max,
-            reserve_min=reserve_floor(self.posture, state),
-            losses=self.openings.losses(),
-        )
-        self.levered = engaged.added
-        capped = cap(rules, self.posture, state, engaged.weights)
-        aim = limit_exposure(capped, self.deployable)
-        return {
-            "base": table,
-            "tilted": tilted,
-            "dragged": dragged,
-            "activated": activated,
-            "gated": gated,
-            "levered": engaged.weights,
-            "capped": capped,
-            "aim": aim,
-        }
 
     def _unsized(self) -> Plan:
         """Beta is missing, or something is held that nothing can value: keep everything as it is."""
@@ -275,24 +246,6 @@ class _Planner:
         how = Pace(self.rules.band, pace, self.rules.step_min, unit)
         return tidy(target(owned, self.vectors["aim"][sleeve], how, hard))
 
-    def _shut(self) -> dict[Sleeve, tuple[str, ...]]:
-        """Why single layers are not added to."""
-        openings = self.openings
-        shut: dict[Sleeve, tuple[str, ...]] = dict.fromkeys(SLEEVES, ())
-        if self.state == "high":
-            # In `high` the hedge is made of convexity, not of futures bought into the spike; those held are reduced.
-            shut["L1"] = ("state:high",)
-        for layer in _OPTIONS:
-            reasons = [openings.quotes] if openings.quotes != "live" and self.portfolio.fills != "modelled" else []
-            if layer == "TT" and openings.theta_shut:
-                reasons += openings.theta_shut
-            elif layer in openings.refused and not reasons:
-                reasons.append(openings.refused[layer])
-            shut[layer] = tuple(reasons)
-        for sleeve in self.near:
-            shut[sleeve] = (*shut[sleeve], "break_even")
-        return shut
-
     def _frozen(self) -> tuple[Sleeve, ...]:
         """Layers that may not become larger: all while adds are blocked."""
         return SLEEVES if self.blocked else tuple(sleeve for sleeve in SLEEVES if self.shut[sleeve])
@@ -306,9 +259,7 @@ class _Planner:
     def _limited(self, owned: Vector, allowed: Vector, h: float) -> Vector:
         """What was allowed with its adds within caps, carry budget and premium budget."""
         rules, have = self.rules, sleeves(owned)
-        # A holding beyond its own cap must not let the others grow by what it exceeds.
-        counted = {sleeve: min(have[sleeve], max(allowed[sleeve], have[sleeve])) for sleeve in SLEEVES}
-        capped = cap_adds(rules, self.posture, self.state, counted, allowed, self.deployable)
+        capped = cap_adds(rules, self.posture, self.state, have, allowed, self.deployable)
         if all(capped[sleeve] <= owned[sleeve] + EPSILON for sleeve in SLEEVES):
             return capped
         share = h / self.portfolio.mv
