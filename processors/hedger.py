@@ -12,6 +12,7 @@ import numpy as np
 from processors.hedge import MarketState, Memory, Trigger, evaluate, opened
 from processors.hedge.blocks import frozen
 from processors.hedge.drag import DragTrack
+from processors.hedge.screen import Screen
 from processors.hedge.track import Track, valued_session
 from processors.signals.calendar import SessionCalendar
 from processors.stream.log import Out, Record
@@ -43,6 +44,12 @@ METRICS: Final = (
     Metric("alvh_portfolios", "gauge", "Portfolios known."),
     Metric("alvh_rebalances_total", "counter", "Rebalances published, by state in force.", ("state",)),
     Metric("alvh_adds_blocked_total", "counter", "Rebalances published with adds blocked, by reason.", ("reason",)),
+    Metric(
+        "alvh_portfolios_screened_total",
+        "counter",
+        "Portfolios looked at by a regime update: evaluated, or quiet and passed over.",
+        ("outcome",),
+    ),
     Metric("alvh_snapshots_ignored_total", "counter", "Snapshots that a newer one had replaced.", ("cause",)),
     Metric("alvh_regimes_ignored_total", "counter", "Regimes that were repeated or overtaken.", ("cause",)),
     Metric("alvh_chains_ignored_total", "counter", "Option chains that were repeated or overtaken.", ("cause",)),
@@ -103,6 +110,7 @@ class HedgeTask:
         #: Chains of markets that have no regime yet.
         self._early: dict[str, OptionChain] = {}
         self._portfolios: dict[str, Portfolio] = {}
+        self._screens: dict[str, Screen] = {}
         self._memories: dict[str, Memory] = {}
         self._tracks: dict[str, Track] = {}
         self._drags: dict[str, DragTrack] = {}
@@ -144,6 +152,7 @@ class HedgeTask:
         if state is None:
             state = MarketState.first(self._rules, regime, self._early.pop(regime.market, None))
             self._markets[regime.market] = state
+            self._screens.setdefault(regime.market, Screen(self._rules))
         counted = state.take(regime)
         self._changed["regime"].add(regime.market)
         if counted is not None:
@@ -153,7 +162,9 @@ class HedgeTask:
         trigger = _trigger(before, regime)
         if trigger is None:
             return []
-        names = sorted(name for name, portfolio in self._portfolios.items() if portfolio.market == regime.market)
+        names = self._screens[regime.market].loud(state)
+        self._counts[("alvh_portfolios_screened_total", "evaluated")] += len(names)
+        self._counts[("alvh_portfolios_screened_total", "quiet")] += len(self._screens[regime.market]) - len(names)
         return [out for name in names for out in self._evaluate(name, trigger)]
 
     def _snapshot(self, portfolio: Portfolio) -> list[Out]:
@@ -163,7 +174,7 @@ class HedgeTask:
         if cause is not None:
             self._counts[("alvh_snapshots_ignored_total", cause)] += 1
             return []
-        self._portfolios[name] = portfolio
+        self._keep(portfolio)
         memory = self._memories.get(name, Memory())
         self._memories[name] = memory.model_copy(update={"positions": None})
         self._changed["portfolio"].add(name)
@@ -177,9 +188,19 @@ class HedgeTask:
                 self._changed["drag"].add(name)
         return self._evaluate(name, "snapshot") if portfolio.market in self._markets else []
 
+    def _keep(self, portfolio: Portfolio) -> None:
+        """Take a snapshot as the portfolio's newest; it is loud until it is evaluated."""
+        name = portfolio.portfolio_id
+        known = self._portfolios.get(name)
+        if known is not None and known.market != portfolio.market:
+            self._screens[known.market].forget(name)
+        self._portfolios[name] = portfolio
+        self._screens.setdefault(portfolio.market, Screen(self._rules)).add(name)
+
     def _evaluate(self, name: str, trigger: Trigger) -> list[Out]:
         portfolio = self._portfolios[name]
         state = self._markets[portfolio.market]
+        drag = self._drags[name].value if name in self._drags else None
         memory, event = evaluate(
             self._rules,
             self._calibration_digest,
@@ -188,10 +209,11 @@ class HedgeTask:
             self._memories[name],
             trigger,
             self._tracks[name].estimate if name in self._tracks else None,
-            self._drags[name].value if name in self._drags else None,
+            drag,
             state.openings(self._rules, opened(portfolio, self._memories[name])),
         )
-        if memory is not self._memories[name] and memory != self._memories[name]:
+        self._screens[portfolio.market].put(state, portfolio, memory, drag)
+        if memory != self._memories[name]:
             self._memories[name] = memory
             self._changed["portfolio"].add(name)
         if event is None:
@@ -242,7 +264,7 @@ class HedgeTask:
             elif chain is not None:
                 self._early[name] = chain
         elif kind == "portfolio":
-            self._portfolios[name] = _read(Portfolio, state["portfolio"])
+            self._keep(_read(Portfolio, state["portfolio"]))
             self._memories[name] = Memory.model_validate_json(canonical_json(state["memory"]))
         elif kind == "beta":
             self._tracks[name] = Track.restore(state)

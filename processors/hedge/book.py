@@ -230,7 +230,7 @@ class _Reader:
             contract.unit,
             days,
             "short" if quantity < 0 else "",
-            days < _roll_dte(self._rules, "L1"),
+            days < roll_dte(self._rules, "L1"),
             {symbol: contract.price},
         )
 
@@ -298,7 +298,7 @@ class _Reader:
         tail = self._rules.convexity.tail_window
         if layer == "L3" and kind == "call" and tail.dte_max is not None and days <= tail.dte_max:
             return tail.dte_min
-        return _roll_dte(self._rules, layer)
+        return roll_dte(self._rules, layer)
 
     def _close(
         self, layer: Sleeve, kind: Kind, days: int, valued: Valuation, slope: int, most: float, paid: float | None
@@ -321,7 +321,8 @@ class _Reader:
         return "" if valued.notional > 0.0 else "without delta"
 
 
-def _roll_dte(rules: HedgeRules, layer: Sleeve) -> int:
+def roll_dte(rules: HedgeRules, layer: Sleeve) -> int:
+    """Days to expiry below which what a layer holds is rolled."""
     window = rules.windows[layer]
     return window.dte_min if window.roll_dte is None else window.roll_dte
 
