@@ -19,10 +19,11 @@ from processors.stream.metrics import Metric
 from processors.stream.processor import Decoded, Input, Segment
 from topics.calibration import Calibration
 from topics.catalog import HEDGE_REBALANCES, HEDGE_REGIMES, PORTFOLIO_SNAPSHOTS
-from topics.codec import JSON_HEADERS, decode
+from topics.codec import JSON_HEADERS, decode, decode_hedge_input
 from topics.dead_letter import Refused
 from topics.instrument import parse_symbol
 from topics.message import Message, canonical_json
+from topics.option_chain import OptionChain
 from topics.portfolio import Portfolio
 from topics.regime import Regime
 from topics.times import MINUTE, format_ts
@@ -65,11 +66,12 @@ class Hedger:
         self.inputs = (Input(HEDGE_REGIMES, max_idle=regime_max_idle), Input(PORTFOLIO_SNAPSHOTS, max_idle=0.0))
 
     def decode(self, record: Record) -> Decoded:
-        """A regime or a snapshot. Raises Refused for what cannot be used."""
+        """A regime, an option chain or a snapshot. Raises Refused for what cannot be used."""
         if record.topic == HEDGE_REGIMES:
-            regime = _settled(Regime, decode(Regime, record.value, record.headers))
-            _check_key(record, regime.market, f"a regime of market {regime.market}")
-            return _single(regime.event_ts, regime)
+            market = decode_hedge_input(record.value, record.headers)
+            what = "an option chain" if isinstance(market, OptionChain) else "a regime"
+            _check_key(record, market.market, f"{what} of market {market.market}")
+            return _single(market.event_ts, _settled(type(market), market))
         portfolio = _settled(Portfolio, decode(Portfolio, record.value, record.headers))
         _check_key(record, portfolio.portfolio_id, f"a snapshot of portfolio {portfolio.portfolio_id}")
         _check_quantities(portfolio)
@@ -112,6 +114,8 @@ class HedgeTask:
         outs: list[Out] = []
         for segment in segments:
             body = segment.body
+            if isinstance(body, OptionChain):
+                continue
             outs += self._regime(body) if isinstance(body, Regime) else self._snapshot(body)
         return outs
 

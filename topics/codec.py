@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Final, TypeVar
 
 import numpy as np
@@ -16,6 +17,8 @@ from topics.macro import Release, Schedule
 from topics.market import Tick, Watermark
 from topics.message import Message
 from topics.offering import Offering
+from topics.option_chain import OptionChain
+from topics.regime import Regime
 from topics.ticks import BlockError, TickColumns, decode_block, encode_block
 
 JSON: Final = b"application/json"
@@ -97,6 +100,19 @@ def decode_flow(value: bytes | None, headers: Headers = ()) -> AnyFlow:
     if value is not None and b'"members"' in value:
         return decode(CrossSection, value, headers)
     return decode(Flow, value, headers)
+
+
+#: Keys at the top of each document on ``hedge.regimes`` that the other never has. A Regime has names of its own choice
+#: within (features, sources), so that the second decides; a chain has none.
+_OF_A_CHAIN: Final = re.compile(rb'"expiries"\s*:')
+_OF_A_REGIME: Final = re.compile(rb'"score_parts"\s*:')
+
+
+def decode_hedge_input(value: bytes | None, headers: Headers = ()) -> Regime | OptionChain:
+    """What ``hedge.regimes`` carries: a regime, or an option chain, told apart by keys that only one of them has."""
+    if value is not None and _OF_A_CHAIN.search(value) and not _OF_A_REGIME.search(value):
+        return decode(OptionChain, value, headers)
+    return decode(Regime, value, headers)
 
 
 def refusal(columns: TickColumns, row: int) -> Refused | None:

@@ -1,4 +1,4 @@
-"""Option chains of VIX as they travel to the hedge, on ``hedge.regimes``: once for each change, keyed by market.
+"""Option chains of VIX as they travel to the hedge, on ``hedge.regimes``, before the regime of the same instant.
 
 Quotes stand in columns, one entry a strike, so that a whole chain fits into one message.
 """
@@ -21,7 +21,8 @@ MAX_EXPIRIES: Final = 24
 MAX_STRIKES: Final = 800
 #: Decimals of a premium, strike or forward. Exchanges quote at most two.
 DECIMALS: Final = 4
-_HIGHEST: Final = 1_000.0
+#: No premium, strike or forward is higher.
+HIGHEST: Final = 1_000.0
 #: Most calendar days to an expiry: exchanges list VIX options up to a year ahead.
 _FARTHEST: Final = 400
 #: Most calendar days between an instant and the session that it belongs to, either way.
@@ -36,9 +37,9 @@ def _short(value: float) -> float:
 
 
 #: A premium: at least 0, at most four decimals. A bid of 0 is no bid.
-Premium = Annotated[Price, Field(ge=0, le=_HIGHEST), AfterValidator(_short)]
+Premium = Annotated[Price, Field(ge=0, le=HIGHEST), AfterValidator(_short)]
 #: A strike or a forward: the same, above 0.
-Level = Annotated[Price, Field(gt=0, le=_HIGHEST), AfterValidator(_short)]
+Level = Annotated[Price, Field(gt=0, le=HIGHEST), AfterValidator(_short)]
 Premiums = tuple[Premium | None, ...]
 OpenInterest = Annotated[int, Field(ge=0, le=_MOST_OPEN)]
 
@@ -52,6 +53,8 @@ class ChainExpiry(Record):
     forward: Level | None = Field(
         default=None, description="price of the VX future of the same expiry, vol points; absent when it has none"
     )
+    forward_bid: Level | None = Field(default=None, description="best bid of that future; absent when it has none")
+    forward_ask: Level | None = Field(default=None, description="best ask of that future; absent when it has none")
     quotes_ts: Timestamp = Field(description="event time of the oldest quote in the columns")
     strikes: tuple[Level, ...] = Field(min_length=1, max_length=MAX_STRIKES, description="strikes, ascending")
     call_bid: Premiums = Field(description="best bid of each call")
@@ -70,6 +73,10 @@ class ChainExpiry(Record):
             column = getattr(self, name)
             if column is not None and len(column) != len(self.strikes):
                 raise ValueError(f"{name} of {self.expiry} has {len(column)} entries for {len(self.strikes)} strikes")
+        if self.forward_bid is not None and self.forward_ask is not None and self.forward_bid > self.forward_ask:
+            raise ValueError(
+                f"the future of {self.expiry}: bid {self.forward_bid:g} is above its ask {self.forward_ask:g}"
+            )
         for right in ("call", "put"):
             sides = zip(self.strikes, getattr(self, f"{right}_bid"), getattr(self, f"{right}_ask"), strict=True)
             for strike, bid, ask in sides:

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from topics.market import Symbol
-from topics.message import Day, Digest, Feature, Market, Message, Name, Number, Price, Record, State, Timestamp
+from topics.message import Day, Digest, Feature, Market, Message, Money, Name, Number, Price, Record, State, Timestamp
 
 
 class ScorePart(Record):
@@ -70,6 +70,18 @@ class Freeze(Record):
     until_ts: Timestamp = Field(description="last moment of the window")
 
 
+class FundFigure(Record):
+    """The newest published figures of one volatility product, and what it trades at."""
+
+    symbol: Symbol = Field(description="product, like UVXY")
+    leverage: Number | None = Field(default=None, ge=-5, le=5, description="daily multiple of the product's index")
+    aum: Money | None = Field(default=None, ge=0, description="assets under management, USD")
+    nav_date: Day | None = Field(default=None, description="session that `aum` belongs to")
+    price: Price | None = Field(default=None, description="last or mid price now, USD a share; absent when it is stale")
+    nav: Price | None = Field(default=None, gt=0, description="net asset value or indicative value, USD a share")
+    volume: Number | None = Field(default=None, gt=0, description="average daily volume, shares")
+
+
 class Regime(Message):
     """The volatility regime of one market at one instant, with everything that decided it."""
 
@@ -101,6 +113,12 @@ class Regime(Message):
     releases: tuple[AppliedRelease, ...] = Field(description="the newest release of each series that was applied")
     freezes: tuple[Freeze, ...] = Field(default=(), description="windows of scheduled releases that are near, by time")
     overdue: tuple[str, ...] = Field(default=(), description="scheduled releases that have not come, as `GDP:2018-Q1`")
+    funds: tuple[FundFigure, ...] = Field(
+        default=(), description="published figures of volatility products, the newest of each, by symbol"
+    )
+    volumes: dict[Symbol, Number] = Field(
+        default_factory=dict, description="newest average daily volume of VX contracts, contracts, by symbol"
+    )
     calibration_digest: Digest = Field(description="digest of the calibration document in force")
     inputs_digest: Digest = Field(description="digest of the inputs that decided")
     advisory: Literal[True] = Field(default=True, description="the software advises; it is no investment advice")
