@@ -21,9 +21,10 @@ from processors.stream.partitioner import partition_for
 from processors.stream.processor import Decoded, Input, Segment
 from topics.alert import Alert
 from topics.catalog import ALERTS, DEAD_LETTERS, HEDGE_REBALANCES, HEDGE_REGIMES
-from topics.codec import JSON_HEADERS, decode
+from topics.codec import JSON_HEADERS, decode, decode_hedge_input
 from topics.dead_letter import DeadLetter
 from topics.message import canonical_json
+from topics.option_chain import OptionChain
 from topics.rebalance import Rebalance
 from topics.regime import Regime
 
@@ -36,7 +37,7 @@ class Alerter:
     """The processor ``alerts``.
 
     ``hedge.regimes`` carries every regime update, closes and marks in one order, once in each of its ``partitions``;
-    a market's updates are looked at in the one partition that its key belongs to.
+    a market's updates are looked at in the one partition that its key belongs to. Option chains are passed over.
     """
 
     name = "alerts"
@@ -48,10 +49,10 @@ class Alerter:
         self._partitions = partitions
 
     def decode(self, record: Record) -> Decoded:
-        """A regime, a rebalance or a dead letter. Raises Refused for anything else."""
-        body: Regime | Rebalance | DeadLetter
+        """A regime, an option chain, a rebalance or a dead letter. Raises Refused for anything else."""
+        body: Regime | OptionChain | Rebalance | DeadLetter
         if record.topic == HEDGE_REGIMES:
-            body = decode(Regime, record.value, record.headers)
+            body = decode_hedge_input(record.value, record.headers)
         elif record.topic == HEDGE_REBALANCES:
             body = decode(Rebalance, record.value, record.headers)
         else:
@@ -81,6 +82,8 @@ class AlerterTask:
         outs = []
         for segment in segments:
             body = segment.body
+            if isinstance(body, OptionChain):
+                continue  # what is wrong with it is among what is degraded of the regime
             if isinstance(body, Regime):
                 alerts = self._regime(body)
             elif isinstance(body, Rebalance):

@@ -283,7 +283,9 @@ class _Play:
                 self._next[topic] = record.offset + 1
                 value = record.value or b""
                 self._lines[topic].append(value + b"\n")
-                found.append((topic, json.loads(value)))
+                document = json.loads(value)
+                if "expiries" not in document:  # an option chain is not shown
+                    found.append((topic, document))
         found.sort(key=lambda entry: str(entry[1]["event_ts"]))
         for topic, document in found:
             self._take(topic, document)

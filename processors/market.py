@@ -31,6 +31,7 @@ from topics.dead_letter import Refused
 from topics.macro import Release, Schedule
 from topics.market import Tick, Watermark
 from topics.message import STATES, canonical_json
+from topics.option_chain import OptionChain
 from topics.regime import Regime
 from topics.ticks import TickColumns, columns_of
 from topics.times import DAY, MINUTE
@@ -57,7 +58,7 @@ class Market:
 
     Args:
         calibration: strategy numbers in force.
-        partitions: partitions of ``hedge.regimes``; each regime update is written once to every one of them.
+        partitions: partitions of ``hedge.regimes``; each regime and chain is written once to every one of them.
         pace: event-time settings.
         future: ns that an event time may be later than the log's own time of writing.
     """
@@ -145,11 +146,14 @@ class MarketTask:
             reached = int(segment.keys[row - segment.start])
             return [dead_letter_out(segment.record, row, message, reached, _original(segment, row))]
         key, value = message.market.encode(), message.canonical()
+        to_hedge = [Out(HEDGE_REGIMES, key, value, JSON_HEADERS, partition=p) for p in range(self._partitions)]
+        if isinstance(message, OptionChain):
+            return to_hedge
         if not isinstance(message, Regime):
             return [Out(REGIME_TRANSITIONS, key, value, JSON_HEADERS, urgent=True)]
         close = message.kind == "close"
         own = Out(REGIME_STATES if close else REGIME_MARKS, key, value, JSON_HEADERS, urgent=close)
-        return [own, *(Out(HEDGE_REGIMES, key, value, JSON_HEADERS, partition=p) for p in range(self._partitions))]
+        return [own, *to_hedge]
 
     def snapshot(self) -> Mapping[bytes, bytes | None]:
         """State of the markets that changed: the engine at every commit, the rest when it has changed."""
@@ -212,7 +216,7 @@ class MarketTask:
                 gauges[("alvh_regime_modifier", market, part)] = added.points if added else 0.0
             gauges[("alvh_releases_overdue", market)] = float(len(newest.overdue))
             faults = {fault.partition(":")[0] for fault in newest.degraded}
-            for name in ("vix", "vix3m", "vvix", "spx", "vx", "rv21"):
+            for name in ("vix", "vix3m", "vvix", "spx", "vx", "rv21", "chain"):
                 gauges[("alvh_regime_degraded", market, name)] = float(name in faults)
         return gauges
 

@@ -246,6 +246,18 @@ def _regime(document: dict[str, Any]) -> Text:
     return text
 
 
+def _hedge_input(document: dict[str, Any]) -> Text:
+    return _chain(document) if "expiries" in document else _regime(document)
+
+
+def _chain(document: dict[str, Any]) -> Text:
+    expiries = document["expiries"]
+    strikes = sum(len(expiry["strikes"]) for expiry in expiries)
+    head = f"  {document['market']}  chain  {document['root']}  {len(expiries)} expiries, {strikes} strikes"
+    days = f"  {expiries[0]['expiry']} to {expiries[-1]['expiry']}" if expiries else ""
+    return Text.assemble(_when(document["event_ts"]), printable(head + days), (f"  {document['source']}", "dim"))
+
+
 def _transition(document: dict[str, Any]) -> Text:
     vix = document["features"].get("vix")
     return Text.assemble(
@@ -297,7 +309,7 @@ def _dead_letter(document: dict[str, Any]) -> Text:
 _LINES: Final[dict[str, Callable[[dict[str, Any]], Text]]] = {
     MACRO_RELEASES: _release,
     PORTFOLIO_SNAPSHOTS: _portfolio,
-    HEDGE_REGIMES: _regime,
+    HEDGE_REGIMES: _hedge_input,
     REGIME_STATES: _regime,
     REGIME_MARKS: _regime,
     REGIME_TRANSITIONS: _transition,

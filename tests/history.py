@@ -486,7 +486,9 @@ def day_flows() -> list[Single]:
         b'"pool":{"kind":"concentrated","pool":"p","reserve_x":"1","reserve_y":"1","usd_x":"1"}}'
     )
     return [
+        flow(Flow(symbol="UVXY", event_ts=NOON - 3 * SECOND, leverage=1.5, aum=4e8, nav_date=before, nav=15.2)),
         flow(Flow(symbol="VX/2018-05-16", event_ts=NOON - 2 * SECOND, depth_bid_usd=4e6, depth_ask_usd=5e6)),
+        flow(Flow(symbol="VX/2018-05-16", event_ts=NOON - SECOND, volume=120_000.0)),
         *(flow(each) for each in (pending, *later)),
         # Refused, so that its place is that of the message before it.
         single(MARKET_FLOWS, "US", wide % format_ts(BLOCK + 30 * MINUTE).encode(), later[-1].block_ts),
@@ -511,11 +513,12 @@ def _normal(x: float) -> float:
 
 
 def strip_rows(ts: int, vol: float) -> list[dict[str, Any]]:
-    """Quotes of options on the SPX, and on a coin in that coin, at two expiries around thirty days."""
+    """Quotes of options on the SPX, and on a coin in that coin, at two expiries around thirty days, and on VIX."""
     rows: list[dict[str, Any]] = []
     strips = (
         ("SPX", 2630.0, range(2230, 2931, 70), vol, 1.0, ("2018-05-18", "2018-06-15")),
         ("BTC", 9100.0, range(4600, 15_801, 800), 4 * vol, 9100.0, ("2018-05-25", "2018-06-29")),
+        ("VIX", 18.0, range(12, 31, 2), 4 * vol, 1.0, ("2018-05-16", "2018-06-20", "2018-12-19")),
     )
     for root, forward, strikes, sigma, unit, expiries in strips:
         for expiry in expiries:
@@ -584,6 +587,9 @@ def whole_story(folder: Path) -> list[Item]:
     closing = CALENDAR.close_ts(first)
     more = strip_rows(NOON + 20 * SECOND, 0.2) + strip_rows(closing - 10 * MINUTE, 0.3)
     more += book_rows(NOON - 10 * MINUTE, 20, random.Random(4)) + book_rows(closing + 10 * MINUTE, 20, random.Random(5))
+    more += [{"ts": NOON + n * MINUTE, "symbol": "UVXY", "last": 15.0 + 0.01 * n} for n in range(30)]
+    # Sides that come one by one and cross by more than all widths.
+    more.append({"ts": NOON + 3 * MINUTE, "symbol": "VIX/2018-05-16/C/18", "bid": 25.0})
     rows = interleaved(rows, more + more_close_rows(first))
     half = len(rows) // 2
     items += [

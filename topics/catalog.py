@@ -22,6 +22,7 @@ from topics.macro import Release, Schedule
 from topics.market import Tick, Watermark
 from topics.message import Message
 from topics.offering import Offering
+from topics.option_chain import OptionChain
 from topics.portfolio import Portfolio
 from topics.rebalance import Rebalance
 from topics.regime import Regime, Transition
@@ -84,7 +85,15 @@ _TOPICS: Final = (
     ),
     Topic(PORTFOLIO_SNAPSHOTS, "portfolio_id", (Portfolio,), "delete", 365 * DAY_MS, "What is hedged and held."),
     Topic(HEDGE_CALIBRATIONS, "name", (Calibration,), "compact", None, "Every table and threshold of the strategy."),
-    Topic(HEDGE_REGIMES, "market", (Regime,), "delete", 30 * DAY_MS, "Regime updates for the hedge.", fan_out=True),
+    Topic(
+        HEDGE_REGIMES,
+        "market",
+        (Regime, OptionChain),
+        "delete",
+        30 * DAY_MS,
+        "Regime updates and option chains for the hedge.",
+        fan_out=True,
+    ),
     Topic(REGIME_STATES, "market", (Regime,), "compact", None, "The regime at each committed session."),
     Topic(REGIME_MARKS, "market", (Regime,), "delete", 7 * DAY_MS, "The provisional regime between closes."),
     Topic(REGIME_TRANSITIONS, "market", (Transition,), "delete", 3650 * DAY_MS, "Changes of state."),

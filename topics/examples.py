@@ -18,9 +18,20 @@ from topics.macro import Release, Schedule
 from topics.market import Tick, Watermark
 from topics.message import Digest, Layer, Message
 from topics.offering import Offering
+from topics.option_chain import ChainExpiry, OptionChain
 from topics.portfolio import Portfolio, Position
 from topics.rebalance import Greeks, Moved, Package, Rebalance, Trade, Window
-from topics.regime import AppliedRelease, Bar, CurvePoint, Freeze, ModifierPart, Regime, ScorePart, Transition
+from topics.regime import (
+    AppliedRelease,
+    Bar,
+    CurvePoint,
+    Freeze,
+    FundFigure,
+    ModifierPart,
+    Regime,
+    ScorePart,
+    Transition,
+)
 from topics.times import parse_ts
 
 _CLOSE: Final = parse_ts("2018-02-05T21:15:00Z")
@@ -88,6 +99,18 @@ def _regime() -> Regime:
             ),
         ),
         overdue=("GDP:2017-Q4",),
+        funds=(
+            FundFigure(
+                symbol="UVXY",
+                leverage=2.0,
+                aum=512_000_000.0,
+                nav_date=date(2018, 2, 2),
+                price=13.31,
+                nav=13.27,
+                volume=21_500_000.0,
+            ),
+        ),
+        volumes={"VX/2018-02-14": 143_000.0},
         calibration_digest=Calibration().digest(),
         inputs_digest=_id("2"),
     )
@@ -232,7 +255,14 @@ def _examples() -> Iterator[Message]:
         stablecoin=Stablecoin(symbol="DAI", usd=0.998),
     )
     yield Flow(
-        symbol="UVXY", event_ts=_CLOSE, source="issuer", leverage=2.0, aum=512_000_000.0, nav_date=date(2018, 2, 2)
+        symbol="UVXY",
+        event_ts=_CLOSE,
+        source="issuer",
+        leverage=2.0,
+        aum=512_000_000.0,
+        nav_date=date(2018, 2, 2),
+        nav=13.27,
+        volume=21_500_000.0,
     )
     yield Portfolio(
         portfolio_id="core",
@@ -266,6 +296,26 @@ def _examples() -> Iterator[Message]:
         degraded=("vvix:missing",),
         regime_event_id=regime.event_id,
         calibration_digest=Calibration().digest(),
+    )
+    yield OptionChain(
+        event_ts=_CLOSE,
+        session_date=_DAY,
+        source="opra",
+        expiries=(
+            ChainExpiry(
+                expiry=date(2018, 3, 21),
+                forward=25.5,
+                forward_bid=25.45,
+                forward_ask=25.55,
+                quotes_ts=_CLOSE - 12_500_000_000,
+                strikes=(22.5, 25.0, 27.5),
+                call_bid=(5.1, 3.9, None),
+                call_ask=(5.4, 4.2, 3.3),
+                put_bid=(2.1, 3.4, 4.9),
+                put_ask=(2.4, 3.7, 5.3),
+                open_interest=(18_250, 96_400, None),
+            ),
+        ),
     )
     yield _rebalance()
     yield Approval(

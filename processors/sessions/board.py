@@ -109,6 +109,13 @@ class Board:
                 best = Quote(price, ts, self.sources[self.origins[name][code]])
         return best
 
+    def sides(self, symbol: str) -> tuple[float, float, int] | None:
+        """Newest bid and ask, NaN where there is none, and event time of the bid, ns; None for what has no bid."""
+        code = self._codes.get(symbol)
+        if code is None or not self.times["bid"][code]:
+            return None
+        return float(self.prices["bid"][code]), float(self.prices["ask"][code]), int(self.times["bid"][code])
+
     def futures(self, root: str) -> list[tuple[date, str]]:
         """Expiry and symbol of each future on the board with that root, by expiry."""
         found = []

@@ -26,8 +26,11 @@ from processors.regime.fast_path import FastPath
 from processors.regime.floors import floor_level, floors_hit
 from processors.regime.machine import Decision, Memory, decide_close, decide_mark
 from processors.regime.modifier import modifier
+from processors.sessions.chains import ROOT, Future, Published, chain, sides
 from processors.sessions.depths import Depths
 from processors.sessions.evidence import Instant, regime_event, regime_inputs, transition_event
+from processors.sessions.funds import Funds
+from processors.sessions.parity import Parity, parity
 from processors.sessions.prices import Batch, Prices
 from processors.sessions.releases import Releases, Taken
 from processors.sessions.schedule import Schedules
@@ -48,13 +51,14 @@ from topics.instrument import future_symbol, parse_symbol
 from topics.macro import Release, Schedule
 from topics.market import Watermark
 from topics.message import STATES, Feature, State
-from topics.regime import Regime, Transition
+from topics.option_chain import OptionChain
+from topics.regime import FundFigure, Regime, Transition
 from topics.ticks import TickColumns
 from topics.times import MINUTE, SECOND, format_ts
 
 Ints = NDArray[np.int64]
 _FOREVER: Final = int(np.iinfo(np.int64).max)
-_VERSION: Final = 2
+_VERSION: Final = 3
 #: A cross-section that comes later than this is of no use.
 _CROSS_SECTION_DAYS: Final = 7
 #: Order of instants at the same time.
@@ -83,7 +87,7 @@ class Emission:
     """Something that row ``row`` of the input caused."""
 
     row: int
-    message: Regime | Transition | Refused
+    message: Regime | Transition | OptionChain | Refused
 
 
 class Engine:
@@ -105,6 +109,8 @@ class Engine:
         self.schedules = Schedules(self._rules.signals)
         self.secondary = SecondaryPanel(self._rules.signals)
         self.depths = Depths()
+        self.funds = Funds()
+        self.published = Published()
         self.newest: Regime | None = None
         self.panel_changed = True
         self.secondary_changed = True
@@ -205,7 +211,7 @@ class Engine:
         self._advance(ts)
         outcome: str
         if isinstance(flow, Flow):
-            outcome = self.depths.apply(flow)
+            outcome = _better(self.depths.apply(flow), self.funds.apply(flow, self._calendar.local_date(self.time)))
         else:
             try:
                 outcome = self.secondary.flow(flow, self._session_before(flow, ts))
@@ -342,7 +348,10 @@ class Engine:
             self.panel.update(SessionInputs(session_date=session.day, curve=curve if curve else None, **present))
             self.panel_changed = True
         signals = self.panel.signals
-        surface = self.prices.strips.surface(ts, self.secondary.rate_free(ts))
+        rate = self.secondary.rate_free(ts)
+        surface = self.prices.strips.surface(ts, rate)
+        settled = {expiry: (close.value, close.source) for expiry, close in futures.items()}
+        found = self._chain(session, ts, rate, settled, row, closing=True)
         secondary = self.secondary.commit(
             session.day, ts, _values(session, EQUITY_SYMBOLS), signals, surface, self._order_flow(ts, curve)
         )
@@ -359,6 +368,7 @@ class Engine:
             signals,
             None if curve else "missing",
             stand_ins,
+            found,
         )
         sources = {name: close.source for name, close in closes.items() if close is not None}
         if curve:
@@ -375,15 +385,18 @@ class Engine:
             session.closed_bars(),
             sources,
             self.releases.newest,
-            self._features(ts, secondary, curve),
+            self._features(ts, secondary, curve, found),
             modifier(self._rules.modifier, secondary.acting),
             self.schedules.freezes(ts),
             self.schedules.overdue(ts),
+            self._fund_figures(session, ts),
+            self.funds.volumes(ts, session.day),
         )
         self._emit(at, decide_close(self._rules, self.memory, regime_inputs(signals), at.modifier.value), row)
         self.secondary.next_session()
         self.schedules.forget(ts)
         self.depths.forget(ts)
+        self.funds.forget(ts, session.day)
         following = self._calendar.next_session(session.day)
         if session.officials:
             # A contract has no settlement on the day it expires, so nobody waits for one.
@@ -441,7 +454,10 @@ class Engine:
         sources = {name: quote.source for name, quote in usable.items()}
         if curve:
             sources["vx"] = contracts[curve.expiries[0]].source
-        surface = self.prices.strips.surface(ts, self.secondary.rate_free(ts))
+        rate = self.secondary.rate_free(ts)
+        surface = self.prices.strips.surface(ts, rate)
+        priced = {expiry: (quote.price, quote.source) for expiry, quote in contracts.items()}
+        found = self._chain(session, ts, rate, priced, row, closing=False)
         secondary = self.secondary.read(ts, signals, surface)
         at = Instant(
             self.market,
@@ -450,13 +466,15 @@ class Engine:
             ts,
             signals,
             curve if curve else None,
-            _degraded(faults, signals, None if curve else "missing", ()),
+            _degraded(faults, signals, None if curve else "missing", (), found),
             sources=sources,
             releases=self.releases.newest,
-            secondary=self._features(ts, secondary, curve),
+            secondary=self._features(ts, secondary, curve, found),
             modifier=modifier(self._rules.modifier, secondary.acting),
             freezes=self.schedules.freezes(ts),
             overdue=self.schedules.overdue(ts),
+            funds=self._fund_figures(session, ts),
+            volumes=self.funds.volumes(ts, session.day),
         )
         self._emit(at, decide_mark(self._rules, self.memory, inputs, at.modifier.value, confirmed), row)
 
@@ -482,10 +500,49 @@ class Engine:
         found = self.prices.books.flow(future_symbol(FUTURE_ROOT, curve.expiries[0]), ts) if curve else None
         return None if found is None else found.ofi
 
-    def _features(self, ts: int, secondary: Secondary, curve: VxCurve) -> dict[str, Feature]:
-        """Every secondary value at ``ts``, ns, with those of the order books."""
+    def _chain(
+        self,
+        session: Session,
+        ts: int,
+        rate: float | None,
+        prices: Mapping[date, tuple[float, str]],
+        row: int,
+        *,
+        closing: bool,
+    ) -> Parity:
+        """Publish the chain of VIX options when it is time, and return what parity says of it.
+
+        ``rate`` in percent a year; ``prices`` of the VX contracts and their sources, by expiry.
+        """
+        quotes = self.prices.strips.quotes(ROOT, ts)
+        futures = {}
+        for each in quotes:
+            price, source = prices.get(each.expiry, (None, None))
+            quote = self.prices.board.sides(future_symbol(FUTURE_ROOT, each.expiry))
+            futures[each.expiry] = Future.of(price, quote, ts, source)
+        quoted = sides(quotes, futures, session.day, ts)
+        found = parity(quoted, None if rate is None else rate / 100)
+        usable = [each for each in quoted if each.expiry not in found.stale]
+        if self.published.due(ts, closing, bool(usable)):
+            made = chain(ts, session.day, self.market, usable)
+            if self.published.take(made, closing):
+                self._out.append(Emission(row, made))
+        return found
+
+    def _fund_figures(self, session: Session, ts: int) -> tuple[FundFigure, ...]:
+        """Published figures of volatility products at ``ts``, ns, and their prices, unless these are stale."""
+
+        def price(symbol: str) -> float | None:
+            rules, quote = self._rules, self.prices.products.quote(symbol)
+            most = rules.max_age_session_seconds if session.within(symbol, ts) else rules.max_age_seconds
+            return quote.price if quote is not None and ts - quote.ts <= most * SECOND else None
+
+        return self.funds.figures(ts, price)
+
+    def _features(self, ts: int, secondary: Secondary, curve: VxCurve, found: Parity) -> dict[str, Feature]:
+        """Every secondary value at ``ts``, ns, with those of the order books and of parity."""
         front = None if not curve else self.prices.books.features(future_symbol(FUTURE_ROOT, curve.expiries[0]), ts)
-        return {**secondary.features, **(front or {}), **self.depths.features(ts)}
+        return {**secondary.features, **(front or {}), **self.depths.features(ts), **found.features}
 
     # Outputs
 
@@ -521,6 +578,8 @@ class Engine:
             "releases": self.releases.snapshot(),
             "schedules": self.schedules.snapshot(),
             "depths": self.depths.snapshot(),
+            "funds": self.funds.snapshot(),
+            "chain": self.published.snapshot(),
             "fast_path": self._fast.snapshot(),
             "session": None if self._session is None else self._session.snapshot(),
             "expected": sorted(self._expected),
@@ -545,6 +604,8 @@ class Engine:
         self.releases = Releases.restore(self._rules.signals, saved["releases"])
         self.schedules = Schedules.restore(self._rules.signals, saved["schedules"])
         self.depths = Depths.restore(saved["depths"])
+        self.funds = Funds.restore(saved["funds"])
+        self.published = Published.restore(saved["chain"])
         self._fast.restore(saved["fast_path"])
         session = saved["session"]
         self._session = None if session is None else Session.restore(self._calendar, session)
@@ -579,18 +640,20 @@ def _alive(symbol: str, day: date) -> bool:
 
 
 def _degraded(
-    faults: Mapping[str, str | None], signals: Signals, vx: str | None, stand_ins: tuple[str, ...]
+    faults: Mapping[str, str | None], signals: Signals, vx: str | None, stand_ins: tuple[str, ...], found: Parity
 ) -> tuple[str, ...]:
     """Inputs that are not what they should be, as ``name:fault``, sorted."""
-    found = [f"{name}:{fault}" for name, fault in faults.items() if fault is not None]
+    degraded = [f"{name}:{fault}" for name, fault in faults.items() if fault is not None]
     if vx is not None:
-        found.append(f"vx:{vx}")
-    found += [f"{name}:stand_in" for name, symbol in CORE.items() if symbol in stand_ins]
+        degraded.append(f"vx:{vx}")
+    degraded += [f"{name}:stand_in" for name, symbol in CORE.items() if symbol in stand_ins]
     if any(symbol.startswith(f"{FUTURE_ROOT}/") for symbol in stand_ins):
-        found.append("vx:stand_in")
+        degraded.append("vx:stand_in")
     if signals.spx is not None and signals.rv21 is None:
-        found.append("rv21:warm_up")
-    return tuple(sorted(found))
+        degraded.append("rv21:warm_up")
+    if found.stale:
+        degraded.append("chain:stale")
+    return tuple(sorted(degraded))
 
 
 def future(ts: int) -> Refused:
@@ -605,6 +668,11 @@ def _late(columns: TickColumns, row: int, now: int, allowed: int) -> Refused:
         f"{symbol} at {format_ts(ts)} came when the stream had reached {format_ts(now)}; "
         f"ticks may be {allowed // SECOND} s late",
     )
+
+
+def _better(*outcomes: str) -> str:
+    """What became of a message that several have looked at."""
+    return next(outcome for outcome in ("used", "superseded", "unfollowed") if outcome in outcomes)
 
 
 def _outcome(taken: Taken | None) -> str:

@@ -14,7 +14,7 @@ from processors.signals.curve import VxCurve
 from processors.signals.signals import Signals
 from topics.instrument import future_symbol
 from topics.message import Digest, Feature, digest, tidy
-from topics.regime import AppliedRelease, Bar, CurvePoint, Freeze, Regime, Transition
+from topics.regime import AppliedRelease, Bar, CurvePoint, Freeze, FundFigure, Regime, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Instant:
         modifier: what they add to the score.
         freezes: windows of scheduled releases that are near.
         overdue: scheduled releases that have not come.
+        funds, volumes: published figures of volatility products and volumes of VX contracts. They decide nothing here.
     """
 
     market: str
@@ -47,6 +48,8 @@ class Instant:
     modifier: Modifier = field(default_factory=Modifier)
     freezes: tuple[Freeze, ...] = ()
     overdue: tuple[str, ...] = ()
+    funds: tuple[FundFigure, ...] = ()
+    volumes: Mapping[str, float] = field(default_factory=dict)
 
 
 def regime_inputs(signals: Signals) -> RegimeInputs:
@@ -111,6 +114,8 @@ def regime_event(at: Instant, decision: Decision, below_before: int, calibration
         releases=at.releases,
         freezes=at.freezes,
         overdue=at.overdue,
+        funds=at.funds,
+        volumes=dict(at.volumes),
         calibration_digest=calibration_digest,
         inputs_digest=inputs_digest,
     )

@@ -18,7 +18,7 @@ from processors.sessions.session import CORE, ESSENTIAL, Close, Session, followe
 from processors.sessions.strips import Strips, kept
 from processors.signals.calendar import SessionCalendar
 from topics.dead_letter import Refused
-from topics.instrument import parse_symbol
+from topics.instrument import ETPS, parse_symbol
 from topics.ticks import MISSING, TickColumns
 from topics.times import format_ts
 
@@ -35,6 +35,7 @@ class Batch:
         followed, officials, ordinary: rows, rising, that are usable and of an instrument that is followed; of these the
             official closes; and of all usable ones those that are no official close.
         options: rows, rising, that are usable and of an option whose strip is kept.
+        products: rows, rising, that are usable and of a volatility product.
     """
 
     columns: TickColumns
@@ -44,6 +45,7 @@ class Batch:
     officials: NDArray[np.intp]
     ordinary: NDArray[np.intp]
     options: NDArray[np.intp]
+    products: NDArray[np.intp]
 
     @classmethod
     def of(cls, columns: TickColumns, usable: NDArray[np.bool_], time: Ints) -> Batch:
@@ -56,6 +58,7 @@ class Batch:
             np.flatnonzero(mine & columns.official),
             np.flatnonzero(usable & ~columns.official),
             np.flatnonzero(usable & kept(columns)),
+            _of(columns, usable, ETPS),
         )
 
 
@@ -83,6 +86,7 @@ class Prices:
         self.board = Board()
         self.books = Books()
         self.strips = Strips()
+        self.products = Board()
         self._sequences = Sequences()
 
     def apply(self, batch: Batch, span: slice, session: Session, reached: int, now: int) -> Applied:
@@ -96,7 +100,8 @@ class Prices:
         rows = batch.followed[first:last]
         ordinary = slice(*np.searchsorted(batch.ordinary, (start, stop)))
         options = batch.options[slice(*np.searchsorted(batch.options, (start, stop)))]
-        taken = self.strips.apply(columns, options)
+        products = batch.products[slice(*np.searchsorted(batch.products, (start, stop)))]
+        taken = self.strips.apply(columns, options) + self._products(columns, products)
         self.counts["ticks:used"] += taken
         others = int(np.count_nonzero(batch.usable[start:stop])) - len(rows) - taken
         self.counts["ticks:unfollowed"] += others
@@ -122,6 +127,18 @@ class Prices:
         self.board.apply(columns, rows, symbol, source)
         self.books.apply(columns, rows)
         return applied
+
+    def _products(self, columns: TickColumns, rows: NDArray[np.intp]) -> int:
+        """Take up prices of volatility products, on a board of their own: no session waits for their closes."""
+        if not len(rows):
+            return 0
+        board, taken = self.products, len(rows)
+        symbol = board.codes(columns.symbols, columns.symbol[rows])[columns.symbol[rows]]
+        source = board.source_codes(columns.sources, columns.source[rows])[columns.source[rows]]
+        ts = columns.event_ts[rows]
+        fresh = ts >= running_max(symbol, ts, board.ts)
+        board.apply(columns, rows[fresh], symbol[fresh], source[fresh])
+        return taken
 
     def _repeated(self, columns: TickColumns, rows: NDArray[np.intp], ts: Ints) -> NDArray[np.bool_]:
         """Rows that their source has sent before."""
@@ -197,6 +214,7 @@ class Prices:
         return {
             "board": self.board.snapshot(),
             "books": self.books.snapshot(),
+            "products": self.products.snapshot(),
             "sequences": self._sequences.snapshot(),
         }
 
@@ -204,4 +222,13 @@ class Prices:
         """Take back what :meth:`snapshot` gave."""
         self.board = Board.restore(saved["board"])
         self.books = Books.restore(saved["books"])
+        self.products = Board.restore(saved["products"])
         self._sequences = Sequences.restore(saved["sequences"])
+
+
+def _of(columns: TickColumns, usable: NDArray[np.bool_], symbols: frozenset[str]) -> NDArray[np.intp]:
+    """Usable rows of those instruments."""
+    mine = [symbol in symbols for symbol in columns.symbols]
+    if not any(mine):
+        return np.zeros(0, dtype=np.intp)
+    return np.flatnonzero(usable & np.array(mine, dtype=np.bool_)[columns.symbol])

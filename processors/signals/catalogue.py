@@ -369,21 +369,27 @@ CATALOGUE: Final = (
         "Conversion (Options Arbitrage)",
         "fact",
         "Underlying and put bought, call sold, at one strike and expiry: neutral, without gamma or vega, and so "
-        "never counted as convexity. Its edge at executable prices can be worked out; advice of it is not in this "
-        "version.",
+        "never counted as convexity. The best edge of VIX options against VX at executable prices, after fees, is "
+        "evidence; advice of it is not in this version.",
+        features=("conversion_edge",),
+        inputs=("VIX options", "VX quotes", "US_3M"),
         source="put-call parity",
-        place="processors.pricing.conversion",
-        test="tests/unit/pricing/test_pricing_conversion.py",
+        default="fees of 1 USD an option and 2 USD a future, a side",
+        place="processors.sessions.parity",
+        test="tests/unit/sessions/test_sessions_parity.py",
     ),
     Concept(
         27,
         "Reversal (Options Arbitrage)",
         "fact",
         "The conversion turned round: underlying and put sold, call bought. Both with an edge at once are stale "
-        "quotes. Advice of it is not in this version.",
+        "quotes: the expiry is left out of the chain, and the regime says so. Advice of it is not in this version.",
+        features=("reversal_edge",),
+        inputs=("VIX options", "VX quotes", "US_3M"),
         source="put-call parity",
-        place="processors.pricing.conversion",
-        test="tests/unit/pricing/test_pricing_conversion.py",
+        default="fees of 1 USD an option and 2 USD a future, a side",
+        place="processors.sessions.parity",
+        test="tests/unit/sessions/test_sessions_parity.py",
     ),
     Concept(
         28,
@@ -863,6 +869,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("ido_trailing", "ido_z"), ("ido",)),
     **dict.fromkeys(("mfiv30", "skew25"), ("SPX options", "US_3M")),
     "vov30": ("VIX options", "US_3M"),
+    **dict.fromkeys(("conversion_edge", "reversal_edge"), ("VIX options", "VX quotes", "US_3M")),
     "dex_iv30": ("coin options",),
     **dict.fromkeys(("dex_iv_spread", "dex_iv_spread_z"), ("coin options", "VIX")),
     **dict.fromkeys(("ofi", "quote_to_trade", "book_depth", "top_bid_usd", "top_ask_usd"), ("VX quotes",)),

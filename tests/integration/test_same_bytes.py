@@ -39,7 +39,15 @@ from processors.regime.modifier import DIRECTIONS
 from processors.stream.log import Cluster
 from processors.stream.memory import MemoryCluster
 from processors.stream.sqlite import SqliteCluster
-from topics.catalog import ALERTS, DEAD_LETTERS, HEDGE_REBALANCES, REGIME_MARKS, REGIME_STATES, REGIME_TRANSITIONS
+from topics.catalog import (
+    ALERTS,
+    DEAD_LETTERS,
+    HEDGE_REBALANCES,
+    HEDGE_REGIMES,
+    REGIME_MARKS,
+    REGIME_STATES,
+    REGIME_TRANSITIONS,
+)
 from topics.dead_letter import DeadLetter
 
 pytestmark = pytest.mark.data
@@ -102,6 +110,13 @@ def test_the_story_has_everything_in_it(expected: Dump, story: list[Item]) -> No
     assert any(b'"trigger":"close"' in value for value in triggers)
     assert {key for key, _ in expected[HEDGE_REBALANCES, 0]} >= {b"alpha", b"promoter", b"holder", b"spx-1m"}
     assert expected[ALERTS, 0]
+    chains = [json.loads(value) for _, value in expected[HEDGE_REGIMES, 0] if value and b'"expiries"' in value]
+    print("  expiries by chain:", Counter(len(chain["expiries"]) for chain in chains))
+    assert {len(chain["expiries"]) for chain in chains} >= {0, 2, 3}
+    marks = [json.loads(value) for _, value in expected[REGIME_MARKS, 0] if value]
+    assert any("chain:stale" in mark["degraded"] for mark in marks)
+    assert any(fund.get("price") for mark in marks for fund in mark["funds"])
+    assert any(mark["volumes"] for mark in marks)
 
 
 def test_every_kind_of_secondary_signal_is_in_the_story(expected: Dump) -> None:
@@ -117,6 +132,7 @@ def test_every_kind_of_secondary_signal_is_in_the_story(expected: Dump) -> None:
     for name in (
         *("mfiv30", "skew25", "dex_iv30", "dex_iv_spread", "skew_change5", "spxtr", "ad_divergence", "dispersion"),
         *("ofi", "quote_to_trade", "book_depth", "top_bid_usd", "depth_bid_usd", "amm_depth_usd", "tvl_change_1d"),
+        *("vov30", "conversion_edge", "reversal_edge"),
         *("governance_stress", "funding_rate", "dex_volume_usd", "gdp_revision", "ddm_gap", "rate_free"),
     ):
         assert features[name], name

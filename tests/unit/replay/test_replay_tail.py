@@ -22,6 +22,9 @@ from topics.calibration import Calibration
 from topics.catalog import ALL_TOPICS
 from topics.codec import JSON_HEADERS
 from topics.dead_letter import Refused, dead_letter
+from topics.examples import EXAMPLES
+from topics.option_chain import OptionChain
+from topics.regime import Regime
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +138,16 @@ def test_nothing_in_a_message_steers_the_terminal() -> None:
     assert "\\x1b[31m[bold]" in text
     assert "[red]" in text
     assert "gone: removed" in text
+
+
+def test_an_option_chain_is_one_line_among_the_regimes() -> None:
+    made = MemoryCluster()
+    create_topics(made, 1)
+    chain = EXAMPLES[OptionChain]
+    assert isinstance(chain, OptionChain)
+    messages = (chain, EXAMPLES[Regime], chain.model_copy(update={"expiries": ()}))
+    made.publish([Out("hedge.regimes", b"US", message.canonical(), JSON_HEADERS) for message in messages])
+    first, second, third = shown(made, "hedge.regimes")
+    assert first == "2018-02-05 21:15:00Z  US  chain  VIX  1 expiries, 3 strikes  2018-03-21 to 2018-03-21  opra"
+    assert "score 75.5" in second
+    assert third.startswith("2018-02-05 21:15:00Z  US  chain  VIX  0 expiries, 0 strikes  opra")

@@ -20,6 +20,7 @@ from topics.dead_letter import Refused
 from topics.macro import Release
 from topics.market import VALUES, Watermark
 from topics.message import canonical_json
+from topics.option_chain import OptionChain
 from topics.regime import Regime, Transition
 from topics.ticks import MISSING, TickColumns, invalid_rows
 from topics.times import SECOND
@@ -126,7 +127,7 @@ def give(engine: Engine, items: Sequence[Item]) -> list[Emission]:
     return engine.ticks(columns([item for item in items if isinstance(item, Row)]))
 
 
-def text(message: Regime | Transition | Refused) -> bytes:
+def text(message: Regime | Transition | OptionChain | Refused) -> bytes:
     """The bytes that a message becomes; of a refusal, reason and words."""
     if isinstance(message, Refused):
         return f"{message.reason}: {message.detail}".encode()

@@ -341,7 +341,7 @@ def test_a_time_that_the_exchange_calendar_does_not_cover_is_refused_in_words(cl
 
 def test_tens_of_thousands_of_options_far_from_thirty_days_add_nothing_to_the_state() -> None:
     options = [
-        Row(f"VIX/2018-{month:02d}-16/{right}/{strike}", at(DAY, "10:00"), bid=1.0, ask=1.2, seq=strike)
+        Row(f"VIX/2018-{month:02d}-15/{right}/{strike}", at(DAY, "10:00"), bid=1.0, ask=1.2, seq=strike)
         for month in range(5, 11)
         for right in "CP"
         for strike in range(1, 1500)

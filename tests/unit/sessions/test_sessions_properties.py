@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from processors.sessions.engine import Engine, Pace
 from topics.macro import Release
 from topics.market import Watermark
 from topics.message import canonical_json
+from topics.option_chain import OptionChain
 from topics.regime import Regime, Transition
 from topics.ticks import MISSING
 from topics.times import HOUR, LAST_TS, MINUTE, SECOND
@@ -44,7 +46,11 @@ STARTS = [
     ("2017-12-29", ("2018-01-17", "2018-02-14", "2018-01-10")),
 ]
 VIX = (11.5, 16.0, 18.0, 21.0, 26.0, 31.0, 31.5, 45.0)
-OTHERS = ("VIX3M", "VVIX", "SPX", "VX1", "VX2", "VX3", "VIX/2018-12-19/C/20", "SPY", "ES/2018-12-21")
+OTHERS = (
+    *("VIX3M", "VVIX", "SPX", "VX1", "VX2", "VX3", "VIX/2018-12-19/C/20", "SPY", "ES/2018-12-21", "UVXY"),
+    *("C1/16", "P1/16", "C1/20", "P1/20", "C2/16", "P2/20"),  # VIX options of the first and the second expiry
+)
+_PAIRED = frozenset({"C1/16", "P1/16", "C1/20", "P1/20"})
 
 # One step of a stream: kind, how time goes on, an offset into the past, a value, an instrument, a source.
 _STEPS = st.tuples(
@@ -54,7 +60,7 @@ _STEPS = st.tuples(
     st.sampled_from(tuple(range(14)) * 3 + (14,)),
     st.sampled_from((0, 0, 0, 0, 0, 0, 1, 30, 240, 301, 900)),
     st.integers(0, 7),
-    st.integers(0, 8),
+    st.integers(0, 15),
     st.integers(0, 3),
 )
 _EVENTS = st.tuples(
@@ -109,9 +115,12 @@ class Writer:
                 if again.ts >= self.floor:
                     out.append(again)
             else:
-                row = self._row(kind, ts, level, which, source, who)
-                self.sent.append(row)
-                out.append(row)
+                rows = [self._row(kind, ts, level, which, source, who)]
+                if kind == "tick" and OTHERS[which] in _PAIRED:  # with the other right and the future
+                    rows.append(self._row(kind, ts, level, which ^ 1, source, 0))
+                    rows.append(self._row(kind, ts, level, OTHERS.index("VX1"), source, 0))
+                self.sent += rows
+                out += rows
         return out
 
     def _go_on(self, pace: int) -> None:
@@ -137,7 +146,7 @@ class Writer:
         seq = MISSING
         if who % 2:
             seq = self.seqs[symbol, source] = self.seqs[symbol, source] + 1
-        if kind == "official":
+        if kind == "official" and not symbol.startswith("VIX/"):
             name = "settle" if symbol.startswith("VX/") else "last"
             return Row(symbol, ts, **{name: next(iter(values.values()))}, official=True, source=source, seq=seq)
         if kind == "odd":
@@ -152,7 +161,7 @@ class Writer:
                 Row("VIX", LAST_TS - 1, last=20.0, source=source),
                 Row("VIX", ts, size=1.0, source=source, seq=seq),
             )
-            return odd[which]
+            return odd[which % len(odd)]
         return Row(symbol, ts, **values, source=source, seq=seq)
 
     def _quote(self, symbol: str, level: int, who: int) -> tuple[str, dict[str, float]]:
@@ -161,6 +170,16 @@ class Writer:
             expiry = self.expiries[int(symbol[2]) - 1]
             values = {"settle": vix + 1} if who == 1 else {"bid": vix + 0.5, "ask": vix + 0.6}
             return f"VX/{expiry}", values
+        if symbol[0] in "CP" and symbol[2] == "/":
+            right, expiry, strike = symbol[0], self.expiries[int(symbol[1]) - 1], float(symbol[3:])
+            inside = max(vix + 0.5 - strike if right == "C" else strike - vix - 0.5, 0.0) + 0.5
+            sides = (
+                {"bid": round(inside, 2), "ask": round(inside + 0.1, 2)},
+                {"bid": round(inside + level / 4, 2)},
+                {"bid": 0.0, "ask": round(inside, 2)},
+                {"ask": round(inside, 2), "open_interest": 100.0 * level},
+            )
+            return f"VIX/{expiry}/{right}/{strike:g}", sides[who]
         base = {"VIX": vix, "VIX3M": vix + 2 - level / 2, "VVIX": 80 + 5 * level, "SPX": 2700.0 + 10 * level}
         price = base.get(symbol, 5.0 + level)
         if who == 2 and symbol != "SPX":
@@ -221,9 +240,25 @@ def _state(engine: Engine) -> bytes:
 
 
 def _warm(start: int) -> list[Item]:
-    """Some sessions before the start, so that there is a state in force and most signals have values."""
+    """Some sessions before the start, so that there is a state in force and most signals have values, and a rate."""
     first = date.fromisoformat(STARTS[start][0])
-    return [*history(CALENDAR.sessions(date(first.year - 1, 1, 1), first)[-24], 23)]
+    days = CALENDAR.sessions(date(first.year - 1, 1, 1), first)
+    rate = Release(series_id="US_3M", release_ts=at(days[-2], "18:00"), ref_period=str(days[-2]), actual=1.5)
+    return [*history(days[-24], 23), rate]
+
+
+@settings(generated, max_examples=40)
+@given(start=st.integers(0, len(STARTS) - 1), steps=_STREAMS)
+def test_every_chain_is_followed_by_the_regime_of_its_instant(
+    start: int, steps: list[tuple[str, int, int, int, int, int]]
+) -> None:
+    writer = Writer(start)
+    out = feed(new_engine(), [*_warm(start), *writer.items(steps), mark_until(writer.now + 70 * HOUR)])
+    messages = [m for _, m in out if isinstance(m, Regime | OptionChain)]
+    for message, following in pairwise([*messages, None]):
+        if isinstance(message, OptionChain):
+            assert isinstance(following, Regime)
+            assert following.event_ts == message.event_ts
 
 
 @generated
@@ -278,6 +313,6 @@ def test_nothing_that_comes_after_an_instant_changes_what_was_decided_up_to_it(
     def decided(tail: list[tuple[str, int, int, int, int, int]]) -> list[bytes]:
         rest = Writer(start, now=x + 1, floor=x + 1).items(tail)
         out = feed(new_engine(pace), [*items, *rest, mark_until(x + 40 * HOUR)])
-        return [text(m) for _, m in out if isinstance(m, Regime | Transition) and m.event_ts <= x]
+        return [text(m) for _, m in out if isinstance(m, Regime | Transition | OptionChain) and m.event_ts <= x]
 
     assert decided(tails[0]) == decided(tails[1])

@@ -157,7 +157,7 @@ def evidence() -> frozenset[str]:
         found |= panel.commit(day, ts, closes, core, surface, chance.random()).features.keys()
         found |= panel.read(ts + MINUTE, core, surface).features.keys()
         panel.next_session()
-    return frozenset(found | _of_books() | _of_strips())
+    return frozenset(found | _of_books() | _of_strips() | _of_parity())
 
 
 _SYMBOLS = ("ADVN", "DECN", "SPXTR", "SPX", "SPY", "XLRE", "SKEW", "DSPX", "VIX9D", "VIX6M")
@@ -254,6 +254,16 @@ def _of_strips() -> set[str]:
             mid = np.concatenate(found) / (forward if root == "ETH" else 1.0)
             strips.append(Strip(root, expiry, np.tile(strikes, 2), calls, 0.99 * mid, 1.01 * mid))
     return set(surface(strips, ts, 0.01))
+
+
+def _of_parity() -> set[str]:
+    from processors.sessions.chains import Future, Sides
+    from processors.sessions.parity import parity
+
+    quotes, times = np.array([[1.0], [1.1], [1.0], [1.1]]), np.zeros((4, 1), dtype=np.int64)
+    one, sources = np.array([15.0]), frozenset({"opra"})
+    sides = Sides(date(2018, 3, 21), 40_000.0, one, quotes, times, one, sources, Future(15.0, 14.95, 15.05))
+    return set(parity([sides], 0.01).features)
 
 
 def test_every_name_that_a_fully_fed_market_shows_is_claimed(evidence: frozenset[str]) -> None:
