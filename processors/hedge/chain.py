@@ -7,14 +7,14 @@ Vols are implied from the mid quote out of the money, whose premium is all time 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.pricing import CALL, MINUTES_PER_YEAR, PUT, Unavailable, forward_fit, implied_vol
+from processors.pricing import CALL, MINUTES_PER_YEAR, PUT, Unavailable, forward_fit, greeks, implied_vol, intrinsic
 from processors.signals.expiry import is_monthly
 from processors.signals.surface import minutes_to
 from topics.hedge_rules import ChainRules, LayerWindow
@@ -86,6 +86,29 @@ class ExpiryQuotes:
         return float(np.interp(np.log(strike), np.log(strikes), self.vols[known]))
 
 
+@dataclass(frozen=True, slots=True)
+class OptionMark:
+    """One option at a chain's quotes, vol points.
+
+    Attributes:
+        mid: the mid quote, or without one the price at its vol.
+        bid, ask: None for a side that is not quoted.
+        vol: implied, a decimal a year; its own, else that between the strikes around it.
+        intrinsic: discounted, on the forward.
+    """
+
+    mid: float
+    bid: float | None
+    ask: float | None
+    vol: float
+    intrinsic: float
+    delta: float
+    gamma: float
+    vega: float
+    theta: float
+    forward: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
     """An option chain at one instant.
@@ -107,6 +130,45 @@ class Chain:
     rate: float
     expiries: tuple[ExpiryQuotes, ...]
     unavailable: Mapping[date, str]
+    _marks: dict[tuple[date, int, float], OptionMark | None] = field(default_factory=dict, repr=False)
+
+    def mark(self, expiry: date, right: int, strike: float) -> OptionMark | Unavailable:
+        """An option of the chain, worked out once; those of an expiry all at once."""
+        quotes = self.on(expiry)
+        if isinstance(quotes, Unavailable):
+            return quotes
+        key = (expiry, right, strike)
+        if key not in self._marks:
+            self._mark_expiry(quotes, right)
+            if key not in self._marks:
+                vol = quotes.vol(strike)
+                self._marks[key] = None
+                if vol is not None:
+                    self._price(quotes, right, np.array([strike]), np.array([vol]))
+        found = self._marks[key]
+        return Unavailable("it has no quote, and no strikes around it do") if found is None else found
+
+    def _mark_expiry(self, quotes: ExpiryQuotes, right: int) -> None:
+        if (quotes.expiry, right, float(quotes.strikes[0])) in self._marks:
+            return
+        vols = np.array([quotes.vol(strike) for strike in quotes.strikes.tolist()], dtype=np.float64)
+        known = ~np.isnan(vols)
+        for strike in quotes.strikes[~known].tolist():
+            self._marks[quotes.expiry, right, strike] = None
+        if known.any():
+            self._price(quotes, right, quotes.strikes[known], vols[known])
+
+    def _price(self, quotes: ExpiryQuotes, right: int, strikes: Floats, vols: Floats) -> None:
+        found = greeks(quotes.forward, strikes, vols, quotes.t, self.rate, right)
+        inside = intrinsic(quotes.forward, strikes, quotes.t, self.rate, right)
+        columns = (strikes, vols, inside, found.price, found.delta, found.gamma, found.vega, found.theta)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for strike, vol, inner, premium, delta, gamma, vega, theta in rows:
+            bid, ask = quotes.quote(right, strike)
+            mid = 0.5 * (bid + ask) if bid is not None and ask is not None else premium
+            self._marks[quotes.expiry, right, strike] = OptionMark(
+                mid, bid, ask, vol, inner, delta, gamma, vega, theta, quotes.forward
+            )
 
     def on(self, expiry: date) -> ExpiryQuotes | Unavailable:
         """The quotes of an expiry, or why there are none."""

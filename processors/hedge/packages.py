@@ -19,7 +19,7 @@ from processors.hedge.openings import Opening, Openings
 from processors.hedge.plan import SLOTS, Plan
 from processors.hedge.structure import MULTIPLIER as OPTION_MULTIPLIER
 from processors.hedge.structure import Leg, buy_at, payoff, sell_at
-from processors.pricing import CALL, Unavailable, greeks
+from processors.pricing import CALL, Unavailable
 from topics.calibration import HedgeRules
 from topics.hedge_rules import Sleeve
 from topics.instrument import Instrument, parse_symbol
@@ -128,7 +128,7 @@ def _quote(openings: Openings, found: Plan, sleeve: Sleeve, symbol: str, buys: b
         rounded = math.ceil(price / tick - _TOLERANCE) if buys else math.floor(price / tick + _TOLERANCE)
         moves = Greeks(delta=multiplier, gamma=0.0, vega=0.0, theta=0.0)
         return _Quote(price, round(rounded * tick, 2), multiplier, moves)
-    return _option(openings, found, sleeve, instrument, buys)
+    return _option(openings, instrument, buys)
 
 
 def _future_price(openings: Openings, found: Plan, sleeve: Sleeve, symbol: str) -> float:
@@ -139,24 +139,18 @@ def _future_price(openings: Openings, found: Plan, sleeve: Sleeve, symbol: str) 
     return next(held)
 
 
-def _option(openings: Openings, found: Plan, sleeve: Sleeve, option: Instrument, buys: bool) -> _Quote:
+def _option(openings: Openings, option: Instrument, buys: bool) -> _Quote:
     chain = openings.chain
     assert option.expiry is not None
     assert option.strike is not None
     assert chain is not None
-    quotes = chain.on(option.expiry)
-    if isinstance(quotes, Unavailable):
-        raise ValueError(f"{option.symbol} was sized without quotes: {quotes.reason}")
-    vol = quotes.vol(option.strike)
-    bid, ask = quotes.quote(CALL, option.strike)
-    side = ask if buys else bid
+    mark = chain.mark(option.expiry, CALL, option.strike)
+    if isinstance(mark, Unavailable):
+        raise ValueError(f"{option.symbol} was sized without a price: {mark.reason}")
+    side = mark.ask if buys else mark.bid
     limit = None if side is None else buy_at(side, chain.session_date) if buys else sell_at(side, chain.session_date)
-    if vol is None:
-        raise ValueError(f"{option.symbol} was sized without a vol")
-    its = greeks(quotes.forward, option.strike, vol, quotes.t, chain.rate, CALL)
-    mid = 0.5 * (bid + ask) if bid is not None and ask is not None else float(its.price)
-    usd = {name: tidy(OPTION_MULTIPLIER * float(getattr(its, name))) for name in ("delta", "gamma", "vega", "theta")}
-    return _Quote(mid, limit, OPTION_MULTIPLIER, Greeks(**usd))
+    usd = {name: tidy(OPTION_MULTIPLIER * float(getattr(mark, name))) for name in ("delta", "gamma", "vega", "theta")}
+    return _Quote(mark.mid, limit, OPTION_MULTIPLIER, Greeks(**usd))
 
 
 def _package(

@@ -296,7 +296,8 @@ class _Planner:
             for sleeve in SLEEVES:
                 steps[sleeve] = self._step(sleeve, owned, weights, sleeve in frozen, sleeve in refused, h, standing)
                 contracts[sleeve] = steps[sleeve].advised
-            after = self.read(self._positions(contracts))
+            same = all(not changes(self.book.quantities(s), contracts[s]) for s in SLEEVES)
+            after = self.book if same else self.read(self._positions(contracts))
             grown = [s for s in SLEEVES if after.long(s) / h > max(owned[s], 0.0) + EPSILON]
             if standing and self._beyond(owned, after, grown, h):
                 standing = False  # what was advised earlier in the session would break a cap at the prices of now

@@ -20,6 +20,8 @@ from processors.hedge.activation import beta_trigger
 from processors.hedge.aims import Stance, aims
 from processors.hedge.blocks import holdings_max_age, market_blocks, shut_layers
 from processors.hedge.book import roll_dte
+from processors.hedge.caps import most_deployed
+from processors.hedge.carry import carry_budget
 from processors.hedge.evaluate import levers, opened
 from processors.hedge.futures import MULTIPLIER
 from processors.hedge.market_state import MarketState
@@ -66,6 +68,7 @@ _ROW: Final = np.dtype(
         ("entered_high", np.int32),
         ("as_of", np.int64),
         ("h", np.float64),
+        ("mv", np.float64),
         ("scale", np.float64),
         ("drag", np.float64),
         ("symbol", np.int32, (WIDTH,)),
@@ -194,7 +197,7 @@ class Screen:
         row["blocks"] = self._code(blocks)
         row["blocked"] = bool(blocks) or bool(row["stale"]) or (portfolio.cash is not None and portfolio.cash < 0)
         row["entered_high"] = -1 if memory.entered_high is None else memory.entered_high.toordinal()
-        row["as_of"], row["h"], row["scale"] = portfolio.as_of, h, factor
+        row["as_of"], row["h"], row["mv"], row["scale"] = portfolio.as_of, h, portfolio.mv, factor
         row["drag"] = np.nan if drag is None else drag
         return memory.entered_high != regime.session_date
 
@@ -249,21 +252,39 @@ class Screen:
         worth = np.where(held, rows["quantity"] * rows["factor"] * said.unit[codes], 0.0)
         blocked = rows["blocked"]
         aim = self._aims(rows, market, openings)
+        weights = np.stack([np.where(rows["layer"] == k, worth, 0.0).sum(axis=1) / rows["h"] for k in range(3)], axis=1)
+        room = self._room(rows, weights, market, openings)
         for k, layer in enumerate(_LAYERS):
-            weight = np.where(rows["layer"] == k, worth, 0.0).sum(axis=1) / rows["h"]
+            weight = weights[:, k]
             gap = aim[:, k] - weight
             excess = np.abs(gap) - np.where(aim[:, k] <= EPSILON, 0.0, rules.band)
             moves = excess > rules.step_min - _CLOSE
-            most = gap
+            most = np.minimum(gap, room[:, k])
             if layer == "L1" and regime.state == "low":
                 low, high = rules.l1_low
                 outside = (weight < low + _CLOSE) | (weight > high - _CLOSE)
                 moves |= outside
-                most = np.maximum(gap, low - weight)
+                most = np.maximum(np.minimum(gap, room[:, k]), low - weight)
             can_add = ~blocked & (not said.shut[k]) & (most > said.smallest[k] / rows["h"] - _CLOSE)
             falls = (gap < 0.0) | ((weight > rules.l1_low[1] - _CLOSE) if layer == "L1" else False)
             loud |= moves & (falls | can_add)
         return loud
+
+    def _room(self, rows: NDArray[np.void], weights: Floats, market: MarketState, openings: Openings) -> Floats:
+        """The most that each of Layers 1 to 3 could grow by under what is deployed already and the carry budget."""
+        rules, view = self._rules, market.view
+        kappa = rules.vx_beta if view.kappa is None else view.kappa
+        most = np.array([most_deployed(rules, rules.postures[p], view.regime.state) for p in _POLICIES])
+        exposed = np.array([deployable(rules, kappa, scale) for scale in rows["scale"].tolist()])
+        left = np.minimum(most[rows["policy"]], exposed) - weights.sum(axis=1)
+        room = np.repeat(left[:, None], len(_LAYERS), axis=1)
+        if all(layer in openings.cost for layer in _LAYERS):
+            costs = np.array([max(0.0, openings.cost[layer]) for layer in _LAYERS])
+            share = rows["h"] / rows["mv"]
+            budget = carry_budget(rules, view.signals) / share - weights @ costs
+            for k in np.flatnonzero(costs > 0.0).tolist():
+                room[:, k] = np.minimum(room[:, k], np.maximum(budget, 0.0) / costs[k])
+        return room
 
     def _aims(self, rows: NDArray[np.void], market: MarketState, openings: Openings) -> Floats:
         """The aim of Layers 1 to 3 of every row; worked out once for all rows that stand alike."""

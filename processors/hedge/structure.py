@@ -278,22 +278,15 @@ def value(holdings: Mapping[str, float], chain: Chain) -> Valuation | Unavailabl
             raise ValueError(f"the quantity of {symbol} must be a finite number, got {quantity!r}")
         if option.expiry <= chain.session_date:
             return Unavailable(f"{symbol} has settled")
-        quotes = chain.on(option.expiry)
-        if isinstance(quotes, Unavailable):
-            return Unavailable(f"{symbol}: {quotes.reason}")
-        sign, vol = _SIGN[option.right], quotes.vol(option.strike)
-        if vol is None:
-            return Unavailable(f"{symbol} has no quote, and no strikes around it do")
-        found = greeks(quotes.forward, option.strike, vol, quotes.t, chain.rate, sign)
-        bid, ask = quotes.quote(sign, option.strike)
-        quoted = bid is not None and ask is not None
-        mid = 0.5 * (bid + ask) if bid is not None and ask is not None else float(found.price)
-        legs.append(LegValue(symbol, quantity, mid, _close(quantity, bid, ask, chain.session_date), quoted, vol))
-        sums["mid"] += quantity * mid
-        sums["intrinsic"] += quantity * float(intrinsic(quotes.forward, option.strike, quotes.t, chain.rate, sign))
-        sums["notional"] += MULTIPLIER * quantity * float(found.delta) * quotes.forward
-        for name in ("delta", "gamma", "vega", "theta"):
-            sums[name] += quantity * float(getattr(found, name))
+        mark = chain.mark(option.expiry, _SIGN[option.right], option.strike)
+        if isinstance(mark, Unavailable):
+            return Unavailable(f"{symbol}: {mark.reason}")
+        close = _close(quantity, mark.bid, mark.ask, chain.session_date)
+        quoted = mark.bid is not None and mark.ask is not None
+        legs.append(LegValue(symbol, quantity, mark.mid, close, quoted, mark.vol))
+        sums["notional"] += MULTIPLIER * quantity * mark.delta * mark.forward
+        for name in ("mid", "intrinsic", "delta", "gamma", "vega", "theta"):
+            sums[name] += quantity * float(getattr(mark, name))
     closes = [None if leg.close is None else leg.quantity * leg.close for leg in legs]
     there = [close for close in closes if close is not None]
     return Valuation(
