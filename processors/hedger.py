@@ -259,10 +259,12 @@ class HedgeTask:
         elif kind == "chain":
             chain = None if state["chain"] is None else _read(OptionChain, state["chain"])
             market = self._markets.get(name)
-            if market is not None:
-                market.chain = chain
-            elif chain is not None:
+            if chain is None:
+                return
+            if market is None:
                 self._early[name] = chain
+            else:
+                market.take_chain(chain)
         elif kind == "portfolio":
             self._keep(_read(Portfolio, state["portfolio"]))
             self._memories[name] = Memory.model_validate_json(canonical_json(state["memory"]))

@@ -71,7 +71,7 @@ def evaluate(
     if content == memory.content and (not moves or legs == memory.legs):
         return after, None
     packages, trades = pack(rules, openings, found, market.regime.session_date)
-    event = _event(rules, calibration_digest, market, openings, portfolio, memory, found, trigger, trades)
+    event = _event(rules, calibration_digest, market, openings, portfolio, memory, found, trigger, trades, drag)
     source: Literal["stated", "estimated"] = "stated" if stated else "estimated"
     event = event.model_copy(
         update={
@@ -163,20 +163,12 @@ def _event(
     found: Plan,
     trigger: Trigger,
     trades: tuple[Trade, ...],
+    drag: float | None,
 ) -> Rebalance:
     regime = market.regime
     event_ts = max(market.now, portfolio.as_of)
     inputs_digest = digest(
-        {
-            "portfolio": portfolio.document(),
-            "memory": memory.document(),
-            "regime": regime.event_id,
-            "curve": [point.document() for point in regime.curve],
-            "signals": dict(market.signals),
-            "chain": None if market.chain is None else digest(market.chain.document()),
-            "kappa": found.kappa,
-            "closes": list(market.closes),
-        }
+        {"portfolio": portfolio.document(), "memory": memory.document(), "market": market.digest, "drag": drag}
     )
     if found.adds:
         approvals = rules.approvals

@@ -42,6 +42,7 @@ class MarketState:
     closes: list[MarketClose] = field(default_factory=list)
     vix: dict[date, float] = field(default_factory=dict)
     _openings: dict[Modelled, Openings] = field(default_factory=dict)
+    _view: MarketView | None = None
 
     @classmethod
     def first(cls, rules: HedgeRules, regime: Regime, chain: OptionChain | None) -> MarketState:
@@ -53,6 +54,7 @@ class MarketState:
         """Take up a regime; at a close, the two closes before it whose session betas may count now."""
         self.regime = regime
         self._openings.clear()
+        self._view = None
         if regime.kind != "close":
             return None
         self.signals = regime.features
@@ -79,14 +81,18 @@ class MarketState:
         """Take up an option chain, which replaces the one before."""
         self.chain = chain
         self._openings.clear()
+        self._view = None
 
     @property
     def view(self) -> MarketView:
         """The market as the hedge sees it."""
-        kappa = self.kappa.value
-        before = sorted(day for day in self.vix if day < self.regime.session_date)
-        closes = tuple(self.vix[day] for day in before[-DAYS:])
-        return MarketView(self.regime, self.signals, self.chain, None if kappa is None else kappa.value, closes)
+        if self._view is None:
+            kappa = self.kappa.value
+            before = sorted(day for day in self.vix if day < self.regime.session_date)
+            closes = tuple(self.vix[day] for day in before[-DAYS:])
+            value = None if kappa is None else kappa.value
+            self._view = MarketView(self.regime, self.signals, self.chain, value, closes)
+        return self._view
 
     def openings(self, rules: HedgeRules, modelled: Modelled) -> Openings:
         """What the market's layers would open; worked out once for all of its portfolios."""

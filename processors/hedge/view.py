@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from topics.message import Feature
+from topics.message import Digest, Feature, digest
 from topics.option_chain import OptionChain
 from topics.regime import Regime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MarketView:
     """State and curve of the newest regime update, the signals of the last committed session, and option quotes.
 
@@ -27,6 +28,22 @@ class MarketView:
     chain: OptionChain | None = None
     kappa: float | None = None
     closes: tuple[float, ...] = ()
+
+    @cached_property
+    def digest(self) -> Digest:
+        """The digest of all of it, worked out once for all portfolios of the market."""
+        return digest(
+            {
+                "regime": self.regime.event_id,
+                "curve": [point.document() for point in self.regime.curve],
+                "funds": [fund.document() for fund in self.regime.funds],
+                "volumes": dict(self.regime.volumes),
+                "signals": dict(self.signals),
+                "chain": None if self.chain is None else self.chain.document(),
+                "kappa": self.kappa,
+                "closes": list(self.closes),
+            }
+        )
 
     @property
     def now(self) -> int:
