@@ -365,17 +365,16 @@ class _Planner:
         lots = self.book.layers.get(sleeve, ())
         have = self.book.quantities(sleeve)
         aim = self.vectors["aim"][sleeve]
-        goes = ",".join(f"{lot.name}:{lot.close.partition(':')[0]}" for lot in lots if lot.close)
+        goes = tuple(f"{lot.name}:{lot.close.partition(':')[0]}" for lot in lots if lot.close)
         hard = sleeve == "L1" and self.state == "low" and not _within(owned["L1"], self.rules.l1_low)
         key = "|".join(
             (
                 self.state,
                 "held" if abs(aim - owned[sleeve]) <= EPSILON else f"{aim:.3f}",
                 *(name for name, on in (("frozen", frozen), ("stress", refused)) if on),
-                *((goes,) if goes else ()),
             )
         )
-        step = Step(session_date=self.session_date, key=key, outside=hard, h=tidy(h), held=have, advised={})
+        step = Step(session_date=self.session_date, key=key, goes=goes, outside=hard, h=tidy(h), held=have, advised={})
         last = self.remembered.get(sleeve)
         if standing and last is not None and stands(last, step, self.rules.h_tolerance):
             return last
