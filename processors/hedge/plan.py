@@ -379,7 +379,8 @@ class _Planner:
         if standing and last is not None and stands(last, step, self.rules.h_tolerance):
             return last
         budget = max(weights[sleeve], 0.0) * h
-        sized = size(lots, self._slots(sleeve, budget), budget, self._opens(sleeve) and not refused, max(aim, 0.0) * h)
+        opens = self._opens(sleeve) and not refused
+        sized = size(lots, self._slots(sleeve, budget), budget, opens, max(aim, 0.0) * h, rolls_only=frozen)
         advised = {symbol: n for symbol, n in sized.quantities().items() if n or symbol in have}
         return step.model_copy(update={"advised": advised})
 
