@@ -282,7 +282,10 @@ def _filled(
     assert found.contracts is not None
     dealt = {(leg.layer, leg.symbol): leg for leg in trades}
     known: dict[tuple[Layer | None, str], float] = {(p.layer, p.symbol): p.price for p in positions if p.price}
-    filled: list[Position] = [p for p in positions if p.symbol in found.held.outside]
+    # A note without a price is in no lot; it is still there.
+    lots = {symbol for quantities in found.contracts.values() for symbol in quantities}
+    left = {*found.held.outside, *found.held.unpriced} - lots
+    filled: list[Position] = [p for p in positions if p.symbol in left]
     paid = 0.0
     for sleeve, quantities in sorted(found.contracts.items()):
         for symbol, quantity in sorted(quantities.items()):
