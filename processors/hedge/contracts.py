@@ -110,7 +110,9 @@ def size(
 
 def _futures(lot: Lot) -> float:
     """Contracts of VX that a lot comes to: a mini is a tenth of one; 0 for what is no future."""
-    return lot.units * MULTIPLIER[parse_symbol(lot.ratios[0][0]).root] / MULTIPLIER["VX"] if lot.kind == "future" else 0.0
+    if lot.kind != "future":
+        return 0.0
+    return lot.units * MULTIPLIER[parse_symbol(lot.ratios[0][0]).root] / MULTIPLIER["VX"]
 
 
 def slot_of(lot: Lot) -> str:
