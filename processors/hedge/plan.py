@@ -145,8 +145,6 @@ class _Planner:
         if self.state == "high":
             entered = memory.entered_high if memory.state == "high" else self.session_date
         self.urgent = self.state == "high" and entered == self.session_date
-        self.quick_ratio = portfolio_quick_ratio(regime, portfolio, memory.levered * (self.h or 0.0))
-        self.blocked = blocked(rules, regime, portfolio, self.book, openings, self.quick_ratio, self.urgent)
         self.watches, self.alerts, self.near = watched(rules.break_even, memory.watches, self.book)
         self.shut = self._shut()
         self.memory = memory.model_copy(
@@ -159,6 +157,9 @@ class _Planner:
         )
         self.remembered = memory.steps if memory.state == self.state else {}
         self.vectors = self._aims(drag)
+        # With the exit of what the second engine adds now: by what it added before, the next look would block instead.
+        ratio = portfolio_quick_ratio(regime, portfolio, tidy(self.levered) * (self.h or 0.0))
+        self.blocked = blocked(rules, regime, portfolio, self.book, openings, ratio, self.urgent)
 
     def read(self, positions: Sequence[Position]) -> Book:
         return read_book(self.rules, positions, self.openings, self.session_date, self.exits)
