@@ -24,7 +24,7 @@ from processors.hedge.irr import limit_drag
 from processors.hedge.liquidity import portfolio_quick_ratio
 from processors.hedge.memory import Memory
 from processors.hedge.openings import Opening, Openings, Slot
-from processors.hedge.second_engine import engage
+from processors.hedge.second_engine import RUNS, engage
 from processors.hedge.sizing import deployable, hedge_notional, limit_exposure
 from processors.hedge.stress import breaches, stress
 from processors.hedge.tilt import tilt
@@ -152,6 +152,9 @@ class _Planner:
                 "state": self.state,
                 "entered_high": entered,
                 "l3_on": beta_trigger(rules, portfolio.beta, memory.l3_on),
+                # Its switch is read at closes; a state that comes in between stops it at once.
+                "engine_on": memory.engine_on and self.state in RUNS,
+                "engine_ready": memory.engine_ready and self.state in RUNS,
                 "watches": self.watches,
             }
         )
