@@ -62,7 +62,7 @@ class Plan:
         vectors: weights after each step, in order.
         target: weights advised now.
         held: what is held, read at the market's prices. after: the same after the trade.
-        contracts: contracts and shares to hold by layer and symbol; None when nothing can be sized and all is kept.
+        contracts: contracts and shares to hold by layer and symbol; None when something cannot be valued: all is kept.
         blocked: why adds are blocked. shut: why a single layer is not added to.
         alerts: what to look at.
         adds: whether anything becomes larger. reduces: whether anything becomes smaller.
@@ -208,10 +208,25 @@ class _Planner:
         }
 
     def _unsized(self) -> Plan:
-        """Beta is missing, or something is held that nothing can value: keep everything as it is."""
+        """Something is held that nothing can value: keep everything as it is.
+
+        While beta is missing nothing has a weight, but what has to go goes whatever the weights say.
+        """
         last = self.memory.targets
         kept = vector(_EMPTY if last is None else sleeves(last))
-        return self._plan(self.h, self.vectors, kept, self.book, None, self.memory.steps)
+        if not self.book.valued:
+            return self._plan(self.h, self.vectors, kept, self.book, None, self.memory.steps)
+        contracts = {sleeve: self._staying(sleeve) for sleeve in SLEEVES}
+        after = self.read(self._positions(contracts))
+        return self._plan(self.h, self.vectors, kept, after, contracts, self.memory.steps)
+
+    def _staying(self, sleeve: Sleeve) -> dict[str, int]:
+        """Contracts of a layer without those that have to go."""
+        staying = dict.fromkeys(self.book.quantities(sleeve), 0)
+        for lot in self.book.layers.get(sleeve, ()):
+            for symbol, ratio in lot.ratios:
+                staying[symbol] += 0 if lot.close else lot.units * ratio
+        return staying
 
     def _nothing_to_hedge(self) -> Plan:
         """Beta is 0 or negative, so H is 0: every contract is closed and every layer is empty."""
