@@ -21,11 +21,13 @@ class Step(Record):
 
     It stands while session, what decided it and H are the same and what is held lies between the two, contract by
     contract: not yet filled, partly filled, or filled. So looking again in the same session moves nothing further,
-    whatever prices have done since; only what has left its hard band since is decided anew.
+    whatever prices have done since; only what has left its hard band since, or what has to go since, is decided anew.
+    What had to go and is gone was part of the step.
     """
 
     session_date: Day = Field(description="session that the step belongs to")
-    key: str = Field(description="what decided it: state, aim, and what may not be added to or must go")
+    key: str = Field(description="what decided it: state, aim, and what may not be added to")
+    goes: tuple[str, ...] = Field(default=(), description="what had to go when it was decided, and why")
     outside: bool = Field(description="whether what was held was outside of its hard band")
     h: Number = Field(description="H that it was sized by, USD")
     held: dict[str, int] = Field(description="contracts held when it was decided, by symbol")
@@ -36,7 +38,7 @@ def stands(last: Step | None, step: Step, h_tolerance: float) -> bool:
     """Whether the session's step so far stands against one that would begin from what ``step`` says is held."""
     if last is None or last.session_date != step.session_date or last.key != step.key:
         return False
-    if step.outside and not last.outside:
+    if (step.outside and not last.outside) or not set(step.goes) <= set(last.goes):
         return False
     if abs(step.h - last.h) > h_tolerance * last.h:
         return False

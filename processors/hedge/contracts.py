@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from processors.hedge.book import Lot
+from processors.hedge.futures import MULTIPLIER
 from processors.hedge.openings import Opening
 from processors.hedge.weights import EPSILON
+from topics.instrument import parse_symbol
 
 #: Relative tolerance that keeps a target equal to what is held from asking for one unit less.
 _TOLERANCE: Final = 1e-9
@@ -52,7 +54,12 @@ class Sized:
 
 
 def size(
-    lots: Sequence[Lot], openings: Sequence[tuple[Opening, float]], budget: float, adds: bool, aim: float = 0.0
+    lots: Sequence[Lot],
+    openings: Sequence[tuple[Opening, float]],
+    budget: float,
+    adds: bool,
+    aim: float = 0.0,
+    rolls_only: bool = False,
 ) -> Sized:
     """What a layer holds afterwards, never weighing more than ``budget`` USD, but for a roll.
 
@@ -65,6 +72,7 @@ def size(
         budget: target weight x H, USD.
         adds: False: nothing becomes larger and nothing is rolled. Reductions stay possible.
         aim: aimed weight x H, USD.
+        rolls_only: nothing is opened but in the place of what is rolled, and no more contracts of futures than that.
     """
     can_open = adds and bool(openings)
     kept = [0 if lot.close or (lot.roll and can_open) else max(lot.units, 0) for lot in lots]
@@ -72,8 +80,14 @@ def size(
         return Sized(tuple(zip(lots, kept, strict=True)), ())
     stays = sum(units * lot.unit for lot, units in zip(lots, kept, strict=True))
     room = budget - stays
+    rolling = [lot for lot in lots if lot.roll and not lot.close and lot.units > 0]
+    if rolls_only:
+        slots = {slot_of(lot) for lot in rolling}
+        openings = [(opening, most) for opening, most in openings if opening.slot in slots]
+        if not openings:
+            return size(lots, (), budget, adds=False)
     first = openings[0][0]
-    rolled = sum(max(lot.units, 0) for lot in lots if lot.roll and not lot.close and slot_of(lot) == first.slot)
+    rolled = math.floor(sum(_futures(lot) for lot in rolling) + _TOLERANCE)
     if room < rolled * first.unit <= aim - stays + _TOLERANCE and first.slot == "future":
         room = rolled * first.unit
     opened: list[tuple[Opening, int]] = []
@@ -83,13 +97,22 @@ def size(
         )
         least = min(room, max(most, room) - of_slot) if opening is first else min(room, most - of_slot)
         units = math.floor(least / opening.unit + _TOLERANCE) if least > 0 else 0
+        if rolls_only and opening.slot == "future":
+            units = min(units, rolled)
         if units:
             opened.append((opening, units))
             room -= units * opening.unit
-    if not opened and any(lot.roll and not lot.close and lot.units > 0 for lot in lots):
+    if not opened and rolling:
         # Rolled into nothing would be closed: without room for a single unit of the next tenor it stays.
         return size(lots, (), budget, adds=False)
     return Sized(tuple(zip(lots, kept, strict=True)), tuple(opened))
+
+
+def _futures(lot: Lot) -> float:
+    """Contracts of VX that a lot comes to: a mini is a tenth of one; 0 for what is no future."""
+    if lot.kind != "future":
+        return 0.0
+    return lot.units * MULTIPLIER[parse_symbol(lot.ratios[0][0]).root] / MULTIPLIER["VX"]
 
 
 def slot_of(lot: Lot) -> str:

@@ -6,10 +6,12 @@ from what was advised last. A lost trigger cannot leave a portfolio wrong, and u
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any, Literal
 
 from processors.hedge.attribution import attribute
+from processors.hedge.book import ExitView, read_book
 from processors.hedge.carry import carry_budget
 from processors.hedge.limits import Standing, measure
 from processors.hedge.liquidity import portfolio_quick_ratio
@@ -23,6 +25,7 @@ from processors.hedge.structure import MULTIPLIER as OPTION_MULTIPLIER
 from processors.hedge.view import MarketView
 from processors.hedge.wacc import Capital as Figures
 from processors.hedge.wacc import MonthlyWacc, monthly, required_return, wacc
+from processors.hedge.watch import Watch, watched
 from processors.hedge.weights import EPSILON, SLEEVES
 from processors.signals.beta import BetaValue
 from topics.calibration import HedgeRules
@@ -84,6 +87,11 @@ def evaluate(
     after = after.model_copy(update={"content": content, "targets": dict(found.target)})
     if portfolio.fills != "reported" and found.contracts is not None:
         after = _filled(after, portfolio, memory, found, trades, market.regime.session_date)
+        # What is too near to its break-even as soon as it is dealt is said with the trade, not by the next look.
+        watches, alerts = _watched(rules, market, openings, after)
+        content = digest(_content(market, portfolio, replace(found, alerts=alerts)))
+        after = after.model_copy(update={"watches": watches, "content": content})
+        event = event.model_copy(update={"alerts": (*event.alerts, *(a for a in alerts if a not in event.alerts))})
     return after, event
 
 
@@ -283,7 +291,10 @@ def _filled(
     assert found.contracts is not None
     dealt = {(leg.layer, leg.symbol): leg for leg in trades}
     known: dict[tuple[Layer | None, str], float] = {(p.layer, p.symbol): p.price for p in positions if p.price}
-    filled: list[Position] = [p for p in positions if p.symbol in found.held.outside]
+    # A note without a price is in no lot; it is still there.
+    lots = {symbol for quantities in found.contracts.values() for symbol in quantities}
+    left = {*found.held.outside, *found.held.unpriced} - lots
+    filled: list[Position] = [p for p in positions if p.symbol in left]
     paid = 0.0
     for sleeve, quantities in sorted(found.contracts.items()):
         for symbol, quantity in sorted(quantities.items()):
@@ -298,6 +309,16 @@ def _filled(
                 filled.append(Position(symbol=symbol, quantity=float(quantity), layer=sleeve, price=price))
     after = after.model_copy(update={"positions": tuple(filled)})
     return after.with_premium(session, round(paid, 2)) if paid else after
+
+
+def _watched(
+    rules: HedgeRules, market: MarketView, openings: Openings, after: Memory
+) -> tuple[dict[str, Watch], tuple[str, ...]]:
+    """The watches and alerts of the book after assumed fills."""
+    exits = ExitView(feature_number(market.regime.features, "vix"), market.closes)
+    book = read_book(rules, after.positions or (), openings, market.regime.session_date, exits)
+    watches, alerts, _ = watched(rules.break_even, after.watches, book)
+    return watches, alerts
 
 
 def _average(leg: Trade, before: float | None, at: float) -> float | None:

@@ -171,7 +171,8 @@ def _chain(rules: HedgeRules, view: MarketView, model: bool) -> tuple[Chain | No
     if message is not None and message.expiries:
         age = (view.now - message.event_ts) // SECOND
         if age <= rules.chain.max_age_seconds:
-            return read_chain(message, view.now, continuous, rules.chain), "live"
+            chain = read_chain(message, view.now, continuous, rules.chain)
+            return chain, "live" if chain.executable else "chain:modelled"
         why = "chain:stale"
     elif message is None and view.regime.curve:
         why = "chain:modelled"

@@ -24,6 +24,7 @@ from processors.hedge.contracts import changes, size, smallest
 from processors.hedge.liquidity import portfolio_quick_ratio
 from processors.hedge.memory import Memory
 from processors.hedge.openings import Opening, Openings, Slot
+from processors.hedge.second_engine import RUNS
 from processors.hedge.sizing import deployable, hedge_notional
 from processors.hedge.stress import breaches, stress
 from processors.hedge.view import MarketView
@@ -57,7 +58,7 @@ class Plan:
         vectors: weights after each step, in order.
         target: weights advised now.
         held: what is held, read at the market's prices. after: the same after the trade.
-        contracts: contracts and shares to hold by layer and symbol; None when nothing can be sized and all is kept.
+        contracts: contracts and shares to hold by layer and symbol; None when something cannot be valued: all is kept.
         blocked: why adds are blocked. shut: why a single layer is not added to.
         alerts: what to look at.
         adds: whether anything becomes larger. reduces: whether anything becomes smaller.
@@ -140,8 +141,6 @@ class _Planner:
         if self.state == "high":
             entered = memory.entered_high if memory.state == "high" else self.session_date
         self.urgent = self.state == "high" and entered == self.session_date
-        self.quick_ratio = portfolio_quick_ratio(regime, portfolio, memory.levered * (self.h or 0.0))
-        self.blocked = blocked(rules, regime, portfolio, self.book, openings, self.quick_ratio, self.urgent)
         self.watches, self.alerts, self.near = watched(rules.break_even, memory.watches, self.book)
         self.shut = shut_layers(openings, self.state, portfolio.fills == "modelled")
         for sleeve in self.near:
@@ -151,6 +150,9 @@ class _Planner:
                 "state": self.state,
                 "entered_high": entered,
                 "l3_on": beta_trigger(rules, portfolio.beta, memory.l3_on),
+                # Its switch is read at closes; a state that comes in between stops it at once.
+                "engine_on": memory.engine_on and self.state in RUNS,
+                "engine_ready": memory.engine_ready and self.state in RUNS,
                 "watches": self.watches,
             }
         )
@@ -158,13 +160,16 @@ class _Planner:
         stance = Stance(
             policy=portfolio.policy,
             l3_on=self.memory.l3_on,
-            engine_on=memory.engine_on,
+            engine_on=self.memory.engine_on,
             drag=drag,
             theta=self.book.long("TT") / self.h if self.h else 0.0,
             deployable=self.deployable,
         )
         found = aims(rules, self.state, market.signals, openings, stance)
         self.vectors, self.levered = dict(found.vectors), found.levered
+        # With the exit of what the second engine adds now: by what it added before, the next look would block instead.
+        ratio = portfolio_quick_ratio(regime, portfolio, tidy(self.levered) * (self.h or 0.0))
+        self.blocked = blocked(rules, regime, portfolio, self.book, openings, ratio, self.urgent)
 
     def read(self, positions: Sequence[Position]) -> Book:
         return read_book(self.rules, positions, self.openings, self.session_date, self.exits)
@@ -175,10 +180,25 @@ class _Planner:
         return self._sized(self.h) if self.h > 0 else self._nothing_to_hedge()
 
     def _unsized(self) -> Plan:
-        """Beta is missing, or something is held that nothing can value: keep everything as it is."""
+        """Something is held that nothing can value: keep everything as it is.
+
+        While beta is missing nothing has a weight, but what has to go goes whatever the weights say.
+        """
         last = self.memory.targets
         kept = vector(_EMPTY if last is None else sleeves(last))
-        return self._plan(self.h, self.vectors, kept, self.book, None, self.memory.steps)
+        if not self.book.valued:
+            return self._plan(self.h, self.vectors, kept, self.book, None, self.memory.steps)
+        contracts = {sleeve: self._staying(sleeve) for sleeve in SLEEVES}
+        after = self.read(self._positions(contracts))
+        return self._plan(self.h, self.vectors, kept, after, contracts, self.memory.steps)
+
+    def _staying(self, sleeve: Sleeve) -> dict[str, int]:
+        """Contracts of a layer without those that have to go."""
+        staying = dict.fromkeys(self.book.quantities(sleeve), 0)
+        for lot in self.book.layers.get(sleeve, ()):
+            for symbol, ratio in lot.ratios:
+                staying[symbol] += 0 if lot.close else lot.units * ratio
+        return staying
 
     def _nothing_to_hedge(self) -> Plan:
         """Beta is 0 or negative, so H is 0: every contract is closed and every layer is empty."""
@@ -317,22 +337,22 @@ class _Planner:
         lots = self.book.layers.get(sleeve, ())
         have = self.book.quantities(sleeve)
         aim = self.vectors["aim"][sleeve]
-        goes = ",".join(f"{lot.name}:{lot.close.partition(':')[0]}" for lot in lots if lot.close)
+        goes = tuple(f"{lot.name}:{lot.close.partition(':')[0]}" for lot in lots if lot.close)
         hard = sleeve == "L1" and self.state == "low" and not _within(owned["L1"], self.rules.l1_low)
         key = "|".join(
             (
                 self.state,
                 "held" if abs(aim - owned[sleeve]) <= EPSILON else f"{aim:.3f}",
                 *(name for name, on in (("frozen", frozen), ("stress", refused)) if on),
-                *((goes,) if goes else ()),
             )
         )
-        step = Step(session_date=self.session_date, key=key, outside=hard, h=tidy(h), held=have, advised={})
+        step = Step(session_date=self.session_date, key=key, goes=goes, outside=hard, h=tidy(h), held=have, advised={})
         last = self.remembered.get(sleeve)
         if standing and last is not None and stands(last, step, self.rules.h_tolerance):
             return last
         budget = max(weights[sleeve], 0.0) * h
-        sized = size(lots, self._slots(sleeve, budget), budget, self._opens(sleeve) and not refused, max(aim, 0.0) * h)
+        opens = self._opens(sleeve) and not refused
+        sized = size(lots, self._slots(sleeve, budget), budget, opens, max(aim, 0.0) * h, rolls_only=frozen)
         advised = {symbol: n for symbol, n in sized.quantities().items() if n or symbol in have}
         return step.model_copy(update={"advised": advised})
 

@@ -18,7 +18,8 @@ from topics.hedge_rules import EngineRules, Policy, Sleeve
 from topics.message import State, tidy
 
 _LEVERED: Final[tuple[Sleeve, ...]] = ("L2", "L3")
-_STATES: Final[frozenset[State]] = frozenset({"moderate", "elevated"})
+#: The states in which the engine may run.
+RUNS: Final[frozenset[State]] = frozenset({"moderate", "elevated"})
 
 
 class EngineReading(NamedTuple):
@@ -50,7 +51,7 @@ class EngineSwitch:
 
     @staticmethod
     def _counted(x: EngineReading) -> QuickRatio | None:
-        if x.state not in _STATES or x.quick_ratio is None or (x.quick_ratio.unbounded and x.deployed):
+        if x.state not in RUNS or x.quick_ratio is None or (x.quick_ratio.unbounded and x.deployed):
             return None
         return x.quick_ratio
 
