@@ -189,7 +189,7 @@ class _Play:
                 "An educational demo of the software. It is no investment advice, and it sends no orders.", style="bold"
             )
         )
-        write_history(self._folder / "recording", self.days[0] - WARM_UP, self.days[-1])
+        write_history(self._folder / "recording", self.days[0] - WARM_UP, self.days[-1], self.days[0])
         with closing(open_cluster(self._url)) as cluster:
             create_topics(cluster, 1)
             self._start()
