@@ -384,7 +384,7 @@ def explain(
       alvh explain sha256:f5f33431 out --json
     """
     if last and directory is None and what is not None and Path(what).is_dir():
-        what, directory = None, Path(what)
+        directory, what = Path(what), None
     if not last and what is None:
         raise UserError("nothing to explain is given: an EVENT_ID, or --last [PORTFOLIO] for the newest rebalance")
     if directory is not None and log is not None:

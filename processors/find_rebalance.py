@@ -102,7 +102,7 @@ def digits_of(text: str) -> str:
     found = _ID.fullmatch(text)
     if found is None:
         raise UserError(
-            f"{text!r} is no event_id; give at least {LEAST_DIGITS} of its hexadecimal digits, with or without `sha256:`"
+            f"{text!r} is no event_id; give {LEAST_DIGITS} or more of its hexadecimal digits, with or without `sha256:`"
         )
     return found[1].lower()
 

@@ -7,17 +7,18 @@ Vols are implied from the mid quote out of the money, whose premium is all time 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.pricing import CALL, MINUTES_PER_YEAR, PUT, Unavailable, forward_fit, implied_vol
+from processors.pricing import CALL, MINUTES_PER_YEAR, PUT, Unavailable, forward_fit, greeks, implied_vol
 from processors.signals.expiry import is_monthly
 from processors.signals.surface import minutes_to
 from topics.hedge_rules import ChainRules, LayerWindow
+from topics.instrument import parse_symbol
 from topics.option_chain import ChainExpiry, OptionChain
 from topics.times import SECOND
 
@@ -86,6 +87,26 @@ class ExpiryQuotes:
         return float(np.interp(np.log(strike), np.log(strikes), self.vols[known]))
 
 
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What one option is worth at a chain's quotes, and how it moves; vol points.
+
+    ``mid``: the mid quote, or without a two-sided one the price at ``vol``. ``bid``, ``ask``: None where not quoted.
+    ``intrinsic``: discounted.
+    """
+
+    mid: float
+    bid: float | None
+    ask: float | None
+    vol: float
+    forward: float
+    intrinsic: float
+    delta: float
+    gamma: float
+    vega: float
+    theta: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
     """An option chain at one instant.
@@ -107,6 +128,45 @@ class Chain:
     rate: float
     expiries: tuple[ExpiryQuotes, ...]
     unavailable: Mapping[date, str]
+    #: What was asked of :meth:`worth` before; a book is valued several times at one chain.
+    _known: dict[str, Worth | Unavailable] = field(default_factory=dict, init=False, repr=False)
+
+    def worth(self, symbol: str) -> Worth | Unavailable:
+        """What a VIX option is worth; unavailable, with the reason, when it has settled or has no vol.
+
+        ValueError for a symbol that is no VIX option.
+        """
+        if symbol not in self._known:
+            self._known[symbol] = self._worth(symbol)
+        return self._known[symbol]
+
+    def _worth(self, symbol: str) -> Worth | Unavailable:
+        option = parse_symbol(symbol)
+        if option.root != "VIX" or option.expiry is None or option.right is None or option.strike is None:
+            raise ValueError(f"{symbol} is no VIX option")
+        if option.expiry <= self.session_date:
+            return Unavailable(f"{symbol} has settled")
+        quotes = self.on(option.expiry)
+        if isinstance(quotes, Unavailable):
+            return Unavailable(f"{symbol}: {quotes.reason}")
+        sign, vol = CALL if option.right == "C" else PUT, quotes.vol(option.strike)
+        if vol is None:
+            return Unavailable(f"{symbol} has no quote, and no strikes around it do")
+        found = greeks(quotes.forward, option.strike, vol, quotes.t, self.rate, sign)
+        bid, ask = quotes.quote(sign, option.strike)
+        inside = max(sign * (quotes.forward - option.strike), 0.0)
+        return Worth(
+            mid=0.5 * (bid + ask) if bid is not None and ask is not None else float(found.price),
+            bid=bid,
+            ask=ask,
+            vol=vol,
+            forward=quotes.forward,
+            intrinsic=float(np.exp(-self.rate * quotes.t)) * inside,
+            delta=float(found.delta),
+            gamma=float(found.gamma),
+            vega=float(found.vega),
+            theta=float(found.theta),
+        )
 
     def on(self, expiry: date) -> ExpiryQuotes | Unavailable:
         """The quotes of an expiry, or why there are none."""

@@ -20,7 +20,6 @@ from numpy.typing import ArrayLike, NDArray
 from processors.hedge.chain import Chain, ExpiryQuotes
 from processors.pricing import CALL, PUT, Unavailable, greeks, intrinsic
 from topics.hedge_rules import Costs, Sleeve
-from topics.instrument import parse_symbol
 from topics.message import decimal_text, tidy
 
 Kind = Literal["call", "call_spread", "call_credit_spread"]
@@ -271,29 +270,17 @@ def value(holdings: Mapping[str, float], chain: Chain) -> Valuation | Unavailabl
     legs: list[LegValue] = []
     sums = dict.fromkeys(("mid", "intrinsic", "notional", "delta", "gamma", "vega", "theta"), 0.0)
     for symbol, quantity in sorted(holdings.items()):
-        option = parse_symbol(symbol)
-        if option.root != "VIX" or option.expiry is None or option.right is None or option.strike is None:
-            raise ValueError(f"{symbol} is no VIX option")
+        worth = chain.worth(symbol)
         if not math.isfinite(quantity):
             raise ValueError(f"the quantity of {symbol} must be a finite number, got {quantity!r}")
-        if option.expiry <= chain.session_date:
-            return Unavailable(f"{symbol} has settled")
-        quotes = chain.on(option.expiry)
-        if isinstance(quotes, Unavailable):
-            return Unavailable(f"{symbol}: {quotes.reason}")
-        sign, vol = _SIGN[option.right], quotes.vol(option.strike)
-        if vol is None:
-            return Unavailable(f"{symbol} has no quote, and no strikes around it do")
-        found = greeks(quotes.forward, option.strike, vol, quotes.t, chain.rate, sign)
-        bid, ask = quotes.quote(sign, option.strike)
-        quoted = bid is not None and ask is not None
-        mid = 0.5 * (bid + ask) if bid is not None and ask is not None else float(found.price)
-        legs.append(LegValue(symbol, quantity, mid, _close(quantity, bid, ask, chain.session_date), quoted, vol))
-        sums["mid"] += quantity * mid
-        sums["intrinsic"] += quantity * float(intrinsic(quotes.forward, option.strike, quotes.t, chain.rate, sign))
-        sums["notional"] += MULTIPLIER * quantity * float(found.delta) * quotes.forward
-        for name in ("delta", "gamma", "vega", "theta"):
-            sums[name] += quantity * float(getattr(found, name))
+        if isinstance(worth, Unavailable):
+            return worth
+        close = _close(quantity, worth.bid, worth.ask, chain.session_date)
+        quoted = worth.bid is not None and worth.ask is not None
+        legs.append(LegValue(symbol, quantity, worth.mid, close, quoted, worth.vol))
+        sums["notional"] += MULTIPLIER * quantity * worth.delta * worth.forward
+        for name in ("mid", "intrinsic", "delta", "gamma", "vega", "theta"):
+            sums[name] += quantity * float(getattr(worth, name))
     closes = [None if leg.close is None else leg.quantity * leg.close for leg in legs]
     there = [close for close in closes if close is not None]
     return Valuation(
