@@ -202,7 +202,7 @@ def _facts(facts: Iterable[tuple[str, str]]) -> Table:
     table.add_column(overflow="fold")
     table.add_column(overflow="fold", ratio=1)
     for name, words in facts:
-        table.add_row(Text(name), Text(printable(words)))
+        table.add_row(Text(printable(name)), Text(printable(words)))
     return table
 
 
@@ -215,7 +215,7 @@ def _head(event: Rebalance) -> Iterator[RenderableType]:
     yield _facts(
         [
             ("state", f"{moved.upper()}, {score}"),
-            ("decided", f"{_time(event.event_ts)}, by {_TRIGGERS[event.trigger]}"),
+            ("decided", f"{_time(event.event_ts)}; cause: {_TRIGGERS[event.trigger]}"),
             ("policy", event.policy),
             ("hedge", _hedge(event)),
             ("status", _status(event)),
@@ -388,7 +388,8 @@ def _regime_facts(event: Rebalance, regime: Regime) -> Iterator[tuple[str, str]]
     if regime.cap is not None:
         yield "cap", f"at most {regime.cap}, because VIX is very low"
     if regime.below:
-        yield "below", f"{regime.below} sessions in a row spoke for a lower state"
+        spoke = "1 session spoke" if regime.below == 1 else f"{regime.below} sessions in a row spoke"
+        yield "below", f"{spoke} for a lower state"
     yield "degraded", _listed(event.degraded)
 
 
