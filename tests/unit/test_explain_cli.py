@@ -1,4 +1,4 @@
-"""`alvh explain`: an event found by its id or as the newest one, in a log, in the demo's file, or in a replay's folder."""
+"""`alvh explain`: an event found by its id or as the newest one, in a log, the demo's file, or a replay's folder."""
 
 from __future__ import annotations
 
