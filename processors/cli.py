@@ -28,6 +28,7 @@ from processors.errors import EXIT_FATAL, EXIT_USAGE, Fatal, UserError
 
 if TYPE_CHECKING:
     from processors.config import Settings
+    from processors.find_rebalance import Source
     from processors.stream.log import Cluster
 
 #: Exit status after Ctrl-C, as shells have it.
@@ -51,6 +52,7 @@ Examples:
   alvh run all                              every processor over the log of alvh.toml
   alvh feed recordings/2018-02              a recorded directory into the log
   alvh tail hedge.rebalances --follow       what comes out
+  alvh explain --last                       the newest rebalance as a page
 """,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -354,6 +356,68 @@ def tail(
     with _cluster(settings) as cluster:
         tail_topic(topic, cluster, follow=follow, count=most, raw=raw, from_beginning=from_beginning, console=Console())
     return 0
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    what: Annotated[
+        str | None, typer.Argument(metavar="EVENT_ID", help="Event to explain; with --last the portfolio, or none.")
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Folder that a replay wrote, instead of a log.")
+    ] = None,
+    log: LogOption = None,
+    last: Annotated[bool, typer.Option("--last", help="The newest rebalance, of one portfolio or of all.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The event's document instead of a page.")] = False,
+) -> None:
+    """Show a rebalance as one page: what to do, why, which rule moved what, limits, and what stands against it.
+
+    EVENT_ID may be abbreviated to 8 hexadecimal digits, with or without `sha256:`. With --last the first word names
+    a portfolio, unless it is the only one and a folder. It joins no group, so processors may run meanwhile.
+
+    \b
+    Examples:
+      alvh explain --last
+      alvh explain f5f33431 --log kafka://broker:9092
+      alvh explain --last pension out
+      alvh explain sha256:f5f33431 out --json
+    """
+    if last and directory is None and what is not None and Path(what).is_dir():
+        directory, what = Path(what), None
+    if not last and what is None:
+        raise UserError("nothing to explain is given: an EVENT_ID, or --last [PORTFOLIO] for the newest rebalance")
+    if directory is not None and log is not None:
+        raise UserError(f"give one of {directory} and --log {log}, not both")
+    from processors.find_rebalance import FolderSource, LogSource, digits_of
+
+    portfolio, digits = (what, None) if last else (None, digits_of(what or ""))
+    settings = _settings(context, log=log)
+    if directory is not None:
+        _explain(FolderSource(directory), digits, portfolio, as_json)
+        return
+    with _cluster(settings) as cluster:
+        _explain(LogSource(cluster, settings.log), digits, portfolio, as_json)
+
+
+def _explain(source: Source, digits: str | None, portfolio: str | None, as_json: bool) -> None:
+    from rich.console import Console
+
+    from processors.explain import LEAST_WIDTH, explain_text
+    from processors.explain import explain as page_of
+    from processors.find_rebalance import find, newest, read, regime_of
+
+    document = newest(source, portfolio) if digits is None else find(source, digits)
+    if as_json:
+        _print_json(document)
+        return
+    event = read(document)
+    regime, screen = regime_of(source, event), Console()
+    if screen.is_terminal:
+        page = page_of(event, regime)
+        Console(width=max(screen.width, LEAST_WIDTH)).print(page, highlight=False, markup=False, emoji=False)
+    else:
+        sys.stdout.write(explain_text(event, regime))
 
 
 @app.command()

@@ -41,7 +41,7 @@ from processors.stream.metrics import Metrics
 from processors.stream.open import open_cluster
 from processors.stream.processor import Processor
 from processors.stream.runner import Runner
-from processors.view import STATE_STYLES, SVG_FORMAT, WIDTH, View, event_line, layer_text, trades_text
+from processors.view import STATE_STYLES, SVG_FORMAT, WIDTH, View, event_line, layer_text, packages_text, study_text
 from topics.calibration import Calibration
 from topics.catalog import (
     ALERTS,
@@ -189,7 +189,7 @@ class _Play:
                 "An educational demo of the software. It is no investment advice, and it sends no orders.", style="bold"
             )
         )
-        write_history(self._folder / "recording", self.days[0] - WARM_UP, self.days[-1])
+        write_history(self._folder / "recording", self.days[0] - WARM_UP, self.days[-1], self.days[0])
         with closing(open_cluster(self._url)) as cluster:
             create_topics(cluster, 1)
             self._start()
@@ -352,8 +352,10 @@ class _Play:
             "  alvh feed DIR; alvh run all      the running system over one SQLite file",
             "  alvh tail hedge.rebalances -f    what comes out of it",
             "  alvh --help                      everything else",
+            "  alvh explain --last              the newest rebalance as one page: what, why, limits, evidence",
             "",
-            "SPX and VIX are real closes; the VX curve and VIX3M are modelled, VVIX is missing. No investment advice.",
+            "SPX and VIX are real closes; VVIX is missing; the VX curve, VIX3M and all option prices are modelled:",
+            "the rebalances are a study, not to be acted on. No investment advice.",
         )
         for line in lines:
             screen.print(line, highlight=False, soft_wrap=True)
@@ -400,8 +402,9 @@ class _Play:
             )
         for topic, document in self._events:
             if topic == HEDGE_REBALANCES and begin <= document["event_ts"][:10] <= end:
-                words = f"  {document['event_ts'][:10]}  {document['state']}: {layer_text(document['targets'])}; "
-                screen.print(words + trades_text(document["trades"]), highlight=False, markup=False, soft_wrap=True)
+                words = f"  {document['event_ts'][:10]}  {study_text(document)}{document['state']}: "
+                words += f"{layer_text(document['targets'])}; {packages_text(document)}"
+                screen.print(words, highlight=False, markup=False, soft_wrap=True)
 
 
 def _sample(metrics: Metrics | None, name: str, **labels: str) -> float:

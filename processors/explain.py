@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -17,12 +18,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from processors.hedge.attribution import ORDER, attribute, total
-from processors.hedge.timing import EffectiveWindow
-from processors.hedge.weights import EPSILON, deployed, gross
+from processors.hedge.chain import MODEL
+from processors.hedge.weights import EPSILON
 from processors.view import layer_text, printable
-from topics.message import LAYERS, Digest, Layer
-from topics.rebalance import Rebalance, Weights
+from topics.message import LAYERS, Layer
+from topics.rebalance import Package, Rebalance, Trade, Weights
 from topics.regime import Regime
 from topics.times import SECOND, format_ts
 
@@ -32,8 +32,8 @@ WIDTH: Final = 100
 LEAST_WIDTH: Final = 72
 #: Parts of the modifier shown, the largest first; the rest in one line.
 _PARTS: Final = 6
-#: Weights and changes are shown in hundredths of a percentage point of H.
-_SHOWN: Final = 4
+#: Changes are shown in hundredths of a percentage point of H.
+_GRID: Final = Decimal("0.01")
 _NEW_YORK: Final = ZoneInfo("America/New_York")
 
 _LAYER_NAMES: Final[Mapping[Layer, str]] = {
@@ -43,17 +43,43 @@ _LAYER_NAMES: Final[Mapping[Layer, str]] = {
     "TT": "TT theta",
     "R": "R reserve",
 }
+_KINDS: Final[Mapping[str, str]] = {
+    "future": "future",
+    "note": "note",
+    "call_spread": "call spread",
+    "call": "call",
+    "call_credit_spread": "call credit spread",
+    "mixed": "mixed legs",
+}
+#: The steps of an event in plain words, by the name of the vector that each leads to.
 _RULES: Final[Mapping[str, str]] = {
     "base": "table of the state",
     "tilted": "tilts of L1 (MACD, RSI)",
-    "activated": "trigger of L3",
+    "dragged": "drag on the return",
+    "activated": "triggers of L3",
     "gated": "gate of TT",
-    "engine": "second engine",
-    "capped": "caps, reserve",
+    "levered": "second engine",
+    "capped": "caps and reserve",
     "aim": "limit of exposure",
-    "target": "band, pace, blocks",
-    "whole": "whole contracts",
+    "paced": "band and pace",
+    "blocked": "blocks, shut layers",
+    "limited": "caps, carry, premium of adds",
+    "whole": "whole contracts, stress",
 }
+#: Limits in plain words; all but those of the last line are fractions, shown as percent.
+_LIMITS: Final[Mapping[str, str]] = {
+    "layer": "largest of L1, L2, L3, of H",
+    "theta": "TT by its largest loss, of H",
+    "reserve": "reserve, of H",
+    "gross": "all layers, of H",
+    "exposure": "beta dollars offset",
+    "share": "largest layer, of what is deployed",
+    "carry": "carry a year, of market value",
+    "stress_share": "largest layer, of a stress loss",
+    "stress_engine": "second engine's stress loss, of H",
+    "quick_ratio": "quick ratio of liquidity",
+}
+_RATIOS: Final = frozenset({"quick_ratio"})
 _TRIGGERS: Final[Mapping[str, str]] = {
     "close": "the close of a session",
     "fast_path": "a floor held intraday (fast path)",
@@ -71,8 +97,22 @@ _UNBLOCKS: Final[Mapping[str, str]] = {
     "curve:missing": "prices of VX contracts: there is no curve",
     "liquidity:quick_ratio": "more cash, depth or margin to be received, or less that falls due",
     "price": "a price of {} of its own, or its sale",
+    "outside": "the sale of {}, for which the hedge has no layer",
     "curve": "a VX contract listed within that many days to expiry",
     "freeze": "the end of the window around {}",
+}
+#: The same for single layers; a reason of other words says itself which condition fails.
+_OPENS: Final[Mapping[str, str]] = {
+    "chain:missing": "an option chain: there is none",
+    "chain:modelled": "a live option chain: there are modelled prices alone",
+    "chain:stale": "a newer option chain",
+    "state:high": "another state: in high no future is bought into the spike",
+    "break_even": "more distance to the break-even of what is held, or its sale",
+    "stress": "a smaller loss under stress: one more would break a limit",
+}
+_ALERTS: Final[Mapping[str, str]] = {
+    "carry:soft": "the carry is above the soft budget; adds go on up to the hard one",
+    "break_even": "the future is about to cross, or has crossed, the break-even of {}",
 }
 _TIMING: Final[Mapping[str, str]] = {
     "urgent": "entry into high, which nothing delays",
@@ -83,16 +123,16 @@ _TIMING: Final[Mapping[str, str]] = {
     "blackout:vx_roll_end": "a VX roll period ends",
     "blackout:rotation": "a sector rotation crowds the close",
 }
+_STUDY: Final = "*** STUDY: modelled prices: not to be acted on ***"
 _ADVISORY: Final = "Advisory only: it informs and sends no orders. Educational, no investment advice."
 
 
-def explain(event: Rebalance, regime: Regime | None, timing: EffectiveWindow | None = None) -> RenderableType:
+def explain(event: Rebalance, regime: Regime | None) -> RenderableType:
     """The page of a rebalance.
 
     Args:
         event: the rebalance.
         regime: the regime that decided it, None when it is not at hand; then only what the event itself says of it.
-        timing: its window, None when none was worked out.
 
     Raises:
         ValueError: another regime than the one that decided.
@@ -100,22 +140,21 @@ def explain(event: Rebalance, regime: Regime | None, timing: EffectiveWindow | N
     if regime is not None and regime.event_id != event.regime_event_id:
         raise ValueError(f"regime {regime.event_id} did not decide this rebalance, {event.regime_event_id} did")
     return Group(
-        _head(event),
-        *_section("WHAT TO DO", _legs(event), _weights(event)),
+        *_head(event),
+        *_section("WHAT TO DO", *_packages(event), _weights(event), *_at_risk(event)),
         *_section("WHY", *_why(event, regime)),
         *_section("WHICH RULE MOVED WHAT, percentage points of H", _attribution(event)),
         *_section("LIMITS", _limits(event)),
-        *_section("BLOCKED", _blocked(event, regime)),
-        *_section("WHEN", _when(event, timing)),
+        *_section("STRESS", _stress(event)),
+        *_section("BLOCKED, SHUT, ALERTS", *_against(event, regime)),
+        *_section("WHEN", _when(event)),
         *_section("EVIDENCE", _evidence(event)),
         Text(),
         Text(_ADVISORY),
     )
 
 
-def explain_text(
-    event: Rebalance, regime: Regime | None, timing: EffectiveWindow | None = None, width: int = WIDTH
-) -> str:
+def explain_text(event: Rebalance, regime: Regime | None, width: int = WIDTH) -> str:
     """The page as plain text, at most ``width`` columns wide; arguments and errors as in `explain`.
 
     ValueError also when ``width`` is less than :data:`LEAST_WIDTH`.
@@ -126,7 +165,7 @@ def explain_text(
         file=io.StringIO(), width=width, color_system=None, force_terminal=False, force_jupyter=False, _environ={}
     )
     with screen.capture() as captured:
-        screen.print(explain(event, regime, timing), highlight=False, markup=False, emoji=False)
+        screen.print(explain(event, regime), highlight=False, markup=False, emoji=False)
     return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 
@@ -163,24 +202,24 @@ def _facts(facts: Iterable[tuple[str, str]]) -> Table:
     table.add_column(overflow="fold")
     table.add_column(overflow="fold", ratio=1)
     for name, words in facts:
-        table.add_row(Text(name), Text(printable(words)))
+        table.add_row(Text(printable(name)), Text(printable(words)))
     return table
 
 
-def _head(event: Rebalance) -> RenderableType:
+def _head(event: Rebalance) -> Iterator[RenderableType]:
+    yield Text(printable(f"REBALANCE of {event.portfolio_id}, {event.market}, session {event.session_date}"), "bold")
+    if event.status == "study":
+        yield Text(_STUDY, "bold red")
     moved = event.state if event.state == event.state_prev else f"{event.state_prev} -> {event.state}"
     score = "no score" if event.score is None else f"score {event.score:.1f}"
-    return Group(
-        Text(printable(f"REBALANCE of {event.portfolio_id}, {event.market}, session {event.session_date}"), "bold"),
-        _facts(
-            [
-                ("state", f"{moved.upper()}, {score}"),
-                ("decided", f"{_time(event.event_ts)}, by {_TRIGGERS[event.trigger]}"),
-                ("policy", event.policy),
-                ("hedge", _hedge(event)),
-                ("status", _status(event)),
-            ]
-        ),
+    yield _facts(
+        [
+            ("state", f"{moved.upper()}, {score}"),
+            ("decided", f"{_time(event.event_ts)}; cause: {_TRIGGERS[event.trigger]}"),
+            ("policy", event.policy),
+            ("hedge", _hedge(event)),
+            ("status", _status(event)),
+        ]
     )
 
 
@@ -190,51 +229,116 @@ def _hedge(event: Rebalance) -> str:
     words = f"H {event.hedge_notional:,.0f} USD"
     if event.beta is not None:
         words += f", beta {event.beta:.3g} ({event.beta_source or 'of no stated source'})"
-    return words if event.beta_ols is None else f"{words}, least squares {event.beta_ols:.3g}"
+    if event.beta_ols is not None:
+        words += f", least squares {event.beta_ols:.3g}"
+    if event.h_scale != 1.0:
+        words += f", scaled by {event.h_scale:.3g} for the cost of capital"
+    return f"{words}, kappa {event.kappa:.3g}"
 
 
 def _status(event: Rebalance) -> str:
     count = event.approvals_required
     needs = "needs no approval" if not count else f"needs {count} approval{'' if count == 1 else 's'}"
-    return f"{event.status}, {needs}" + ("; reductions only" if event.status == "reduce_only" else "")
+    extra = {"study": "; no price here was quoted by anybody", "reduce_only": "; reductions only"}
+    return f"{event.status}, {needs}{extra.get(event.status, '')}"
 
 
 # What to do
 
 
-def _legs(event: Rebalance) -> RenderableType:
+def _packages(event: Rebalance) -> Iterator[RenderableType]:
+    """Each package with its legs, the columns of all of them aligned."""
     if not event.trades:
-        return Text("No contracts to trade.")
-    table = _table(
-        "do",
-        "contract",
-        "layer",
-        "held",
-        "target",
-        "at",
-        "notional USD",
-        right=("held", "target", "at", "notional USD"),
-        whole=("do",),
+        yield Text("No contracts to trade.")
+        return
+    cells = [_leg(event, leg) for leg in event.trades]
+    widths = [max(map(len, column)) for column in zip(_LEG, *cells, strict=True)]
+    for number, package in enumerate(event.packages):
+        legs = [leg for leg, trade in zip(cells, event.trades, strict=True) if trade.package == number]
+        yield Text(printable(_package(event, package)), "bold")
+        yield Padding(Text(printable(_terms(package))), (0, 0, 0, 2))
+        yield Padding(_legs([_LEG, *legs] if number == 0 else legs, widths), (0, 0, 0, 2))
+    loose = [leg for leg, trade in zip(cells, event.trades, strict=True) if trade.package >= len(event.packages)]
+    if loose:
+        yield Text("Legs of no package", "bold")
+        yield Padding(_legs([_LEG, *loose], widths), (0, 0, 0, 2))
+
+
+def _package(event: Rebalance, package: Package) -> str:
+    what = _KINDS[package.kind] + ("" if package.units == 1 or package.kind == "mixed" else "s")
+    units = f"{package.units} " if package.units else ""
+    why = "modelled prices" if event.chain_source == MODEL else "a leg without a quote to deal on"
+    deal = "" if package.executable else f"; NOT EXECUTABLE: {why}"
+    return f"{package.action.upper()} {units}{what}, {package.layer}{deal}"
+
+
+def _terms(package: Package) -> str:
+    terms: list[str] = []
+    if package.debit is not None:
+        side = "credit" if package.debit < 0 else "debit"
+        terms.append(f"{side} {_plain(abs(package.debit), 4)}")
+    if package.max_loss is not None:
+        gain = "not bounded" if package.max_gain is None else f"{package.max_gain:,.0f} USD"
+        terms.append(f"largest loss {package.max_loss:,.0f} USD, largest gain {gain}")
+    if package.break_even is not None:
+        terms.append(f"break-even {_plain(package.break_even, 4)}")
+    return "; ".join([", ".join(terms), package.reason] if terms else [package.reason])
+
+
+_Leg = tuple[str, str, str, str, str, str, str]
+_LEG: Final[_Leg] = ("do", "contract", "days", "held -> target", "limit", "mark", "delta gamma vega theta")
+#: Columns of numbers, flush right, and those that may be broken into lines.
+_NUMBERS: Final = frozenset({"days", "limit", "mark"})
+_FOLDED: Final = frozenset({"held -> target", "delta gamma vega theta"})
+
+
+def _leg(event: Rebalance, leg: Trade) -> _Leg:
+    return (
+        f"{leg.side.upper()} {leg.quantity}",
+        leg.symbol,
+        "-" if leg.expiry is None else f"{(leg.expiry - event.session_date).days:d}",
+        f"{leg.held} -> {leg.target}",
+        "-" if leg.limit is None else _plain(leg.limit, 4),
+        f"{leg.price:.4g}",
+        _greeks(leg),
     )
-    for leg in event.trades:
-        cells = (f"{leg.held:d}", f"{leg.target:d}", f"{leg.price:.4g}", f"{leg.notional:,.0f}")
-        _row(table, f"{leg.side.upper()} {leg.quantity}", leg.symbol, leg.layer, *cells)
+
+
+def _greeks(leg: Trade) -> str:
+    """Of one contract, USD; of a future, which moves with nothing else, delta alone."""
+    if leg.greeks is None:
+        return "-"
+    its = leg.greeks
+    if its.gamma == its.vega == its.theta == 0.0:
+        return f"{its.delta:.3g}" if abs(its.delta) < 1000 else f"{its.delta:.0f}"
+    return " ".join(f"{number:.3g}" for number in (its.delta, its.gamma, its.vega, its.theta))
+
+
+def _legs(rows: Sequence[_Leg], widths: Sequence[int]) -> Table:
+    """Legs of one package. Every cell is as wide as the widest of all packages, so that their columns line up."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    for name in _LEG:
+        table.add_column(no_wrap=name not in _FOLDED, overflow="fold")
+    for row in rows:
+        cells = zip(_LEG, row, widths, strict=True)
+        _row(table, *(cell.rjust(n) if name in _NUMBERS else cell.ljust(n) for name, cell, n in cells))
     return table
 
 
 def _weights(event: Rebalance) -> RenderableType:
-    """Weights of H by layer, held where it is known, and the tenor in which each is opened."""
-    held, whole = event.vectors.get("held"), event.vectors.get("whole")
-    numbers = ("held", "target", "in whole")
-    table = _table("layer, % of H", *numbers, "days to expiry", right=numbers)
+    """Weights of H by layer, held where it is known, the days to expiry, and the tenor in which each is opened."""
+    numbers = ("held", "aim", "target", "whole", "days", "after")
+    table = _table("layer, % of H", *numbers, "opened at days", right=numbers)
+    vectors = (event.vectors.get("held"), event.vectors.get("aim"), event.targets, event.vectors.get("whole"))
     for layer in LAYERS:
         window = event.windows.get(layer)
         tenor = ""
         if window is not None:
             most = " and more" if window.dte_max is None else f" to {window.dte_max}"
             tenor = f"{window.dte_min}{most}, aim {window.dte_target}"
-        cells = [_share(weights, layer) for weights in (held, event.targets, whole)]
-        _row(table, _LAYER_NAMES[layer], *cells, tenor)
+        cells = [_share(weights, layer) for weights in vectors]
+        days = (_days(event.dte_before.get(layer)), _days(event.dte.get(layer)))
+        _row(table, _LAYER_NAMES[layer], *cells, *days, tenor)
     return table
 
 
@@ -242,15 +346,25 @@ def _share(weights: Weights | None, layer: Layer) -> str:
     return "-" if weights is None or layer not in weights else f"{_plain(100 * weights[layer], 2)}%"
 
 
+def _days(days: float | None) -> str:
+    return "" if days is None else f"{days:.0f}"
+
+
+def _at_risk(event: Rebalance) -> Iterator[RenderableType]:
+    if event.premium_at_risk:
+        listed = ", ".join(f"{layer} {usd:,.0f} USD" for layer, usd in event.premium_at_risk.items())
+        yield Text(f"Premium at risk after the trade: {listed}.")
+
+
 # Why
 
 
 def _why(event: Rebalance, regime: Regime | None) -> Iterator[RenderableType]:
     if regime is None:
-        yield _facts([("floors", _listed(event.floors_hit)), ("degraded", _listed(event.degraded))])
+        yield _facts([("floors", _listed(event.floors_hit)), ("degraded", _listed(event.degraded)), *_gates(event)])
         yield Text("The regime that decided is not at hand: the parts of its score are not shown.")
         return
-    yield _facts(_regime_facts(event, regime))
+    yield _facts([*_regime_facts(event, regime), *_gates(event)])
     if regime.score_parts:
         table = _table("score part", "value", "points", "weight", "adds", right=("value", "points", "weight", "adds"))
         for name, part in regime.score_parts.items():
@@ -274,8 +388,28 @@ def _regime_facts(event: Rebalance, regime: Regime) -> Iterator[tuple[str, str]]
     if regime.cap is not None:
         yield "cap", f"at most {regime.cap}, because VIX is very low"
     if regime.below:
-        yield "below", f"{regime.below} sessions in a row spoke for a lower state"
+        spoke = "1 session spoke" if regime.below == 1 else f"{regime.below} sessions in a row spoke"
+        yield "below", f"{spoke} for a lower state"
     yield "degraded", _listed(event.degraded)
+
+
+def _gates(event: Rebalance) -> Iterator[tuple[str, str]]:
+    """What the switches of Layer 3, Temporal Theta and the second engine did, as the vectors around them show it."""
+    before, active, gated, levered = (event.vectors.get(n) for n in ("dragged", "activated", "gated", "levered"))
+    if before is None or active is None or gated is None or levered is None:
+        return
+    if active["L3"] < before["L3"] - EPSILON:
+        least = f"{_plain(100 * active['L3'], 2)}% of H instead of {_plain(100 * before['L3'], 2)}%"
+        yield "L3", f"no trigger is on: {least}"
+    elif before["L3"] > EPSILON:
+        yield "L3", "a trigger is on, by beta or by dividends"
+    if gated["TT"] < active["TT"] - EPSILON:
+        yield "TT", "its gate is shut, see below"
+    elif active["TT"] > EPSILON:
+        yield "TT", "its gate is open" if "TT" not in event.shut else "shut to adds, see below"
+    added = sum(levered[layer] - gated[layer] for layer in ("L2", "L3"))
+    if added > EPSILON:
+        yield "engine", f"the second engine adds {_plain(100 * added, 2)}% of H to L2 and L3"
 
 
 def _modifier(regime: Regime) -> Table:
@@ -296,29 +430,30 @@ def _modifier(regime: Regime) -> Table:
 
 
 def _attribution(event: Rebalance) -> RenderableType:
-    moves = attribute(event.vectors, digits=_SHOWN)
-    if "held" not in event.vectors:
+    """The moves of the event, on a grid of hundredths of a point: the lines add up exactly to the last one."""
+    if not event.attribution:
+        if "held" in event.vectors:
+            return Text("Nothing moved.")
         last = layer_text({layer: event.targets[layer] for layer in event.targets})
         return Text(f"Nothing can be sized: all stays as it is, last advised {last}.")
     table = _table("rule", *LAYERS, right=LAYERS)
-    for step in ORDER:
-        changes = {move.layer: move.change for move in moves if move.rule == step}
-        if changes:
-            _row(table, _RULES.get(step, step), *(_points(changes.get(layer)) for layer in LAYERS))
-    sums = total(moves)
-    _row(table, "target less held", *(_points(sums.get(layer, 0.0)) for layer in LAYERS))
-    rounded = {move.layer: move.change for move in attribute(event.vectors, ("target", "whole"), _SHOWN)}
-    if rounded:
-        _row(table, f"then {_RULES['whole']}", *(_points(rounded.get(layer)) for layer in LAYERS))
+    exact: dict[Layer, Decimal] = dict.fromkeys(LAYERS, Decimal(0))
+    shown: dict[Layer, Decimal] = dict.fromkeys(LAYERS, Decimal(0))
+    for rule in dict.fromkeys(move.rule for move in event.attribution):
+        cells: dict[Layer, str] = {}
+        for move in event.attribution:
+            if move.rule == rule:
+                exact[move.layer] += 100 * Decimal(repr(move.change))
+                step = exact[move.layer].quantize(_GRID) - shown[move.layer]
+                shown[move.layer] += step
+                cells[move.layer] = f"{step:+f}" if step else ""
+        if any(cells.values()):
+            _row(table, _RULES.get(rule, rule), *(cells.get(layer, "") for layer in LAYERS))
+    _row(table, "whole less held", *(f"{total:+f}" if total else "0.00" for total in shown.values()))
     return table
 
 
-def _points(change: float | None) -> str:
-    """A fraction of H in percentage points, signed; blank when nothing changed."""
-    return "" if change is None else _signed(100 * change, _SHOWN - 2)
-
-
-# Limits
+# Limits and stress
 
 
 def _limits(event: Rebalance) -> RenderableType:
@@ -326,18 +461,18 @@ def _limits(event: Rebalance) -> RenderableType:
     names = [name for name in event.limits if not _is_bound(name, event.limits)]
     if not names:
         return Text("None: nothing is sized.")
-    before = _before(event)
-    table = _table("limit", "before", "after", "bound", "headroom", right=("before", "after", "bound", "headroom"))
-    for name in names:
-        value, then = event.limits[name], before.get(name)
+    numbers = ("before", "after", "bound", "headroom")
+    table = _table("limit", *numbers, right=numbers)
+    for name in [*(name for name in _LIMITS if name in names), *(name for name in names if name not in _LIMITS)]:
+        value, then = event.limits[name], event.limits_before.get(name)
         most, least = event.limits.get(f"{name}_max"), event.limits.get(f"{name}_min")
         bound, headroom = "-", "-"
         if most is not None:
-            bound, headroom = f"<= {_plain(most, 4)}", _headroom(most - value)
+            bound, headroom = f"<= {_amount(name, most)}", _headroom(name, most - value)
         elif least is not None:
-            bound, headroom = f">= {_plain(least, 4)}", _headroom(value - least)
-        shown = "-" if then is None else _plain(then, 4)
-        _row(table, name.replace("_", " "), shown, _plain(value, 4), bound, headroom)
+            bound, headroom = f">= {_amount(name, least)}", _headroom(name, value - least)
+        shown = "-" if then is None else _amount(name, then)
+        _row(table, _LIMITS.get(name, name.replace("_", " ")), shown, _amount(name, value), bound, headroom)
     return table
 
 
@@ -345,35 +480,45 @@ def _is_bound(name: str, limits: Mapping[str, float]) -> bool:
     return name[-4:] in ("_max", "_min") and name[:-4] in limits
 
 
-def _headroom(left: float) -> str:
-    return f"BEYOND by {_plain(-left, 4)}" if left < -EPSILON else _plain(max(left, 0.0), 4)
+def _amount(name: str, value: float) -> str:
+    percent = name in _LIMITS and name not in _RATIOS
+    return f"{_plain(100 * value, 2)}%" if percent else _plain(value, 4)
 
 
-def _before(event: Rebalance) -> dict[str, float]:
-    """The limits that follow from weights alone, of what is held before the trade."""
-    held, whole = event.vectors.get("held"), event.vectors.get("whole")
-    if held is None:
-        return {}
-    largest, used = max(held["L1"], held["L2"], held["L3"]), deployed(held)
-    before = {"layer": largest, "theta": held["TT"], "reserve": held["R"], "gross": gross(held)}
-    if used > EPSILON:
-        before["share"] = largest / used
-    # Exposure is proportional to what is deployed; the factor is that of the event's own figures.
-    if whole is not None and abs(deployed(whole)) > EPSILON and "exposure" in event.limits:
-        before["exposure"] = event.limits["exposure"] * abs(used / deployed(whole))
-    return before
+def _headroom(name: str, left: float) -> str:
+    return f"BEYOND by {_amount(name, -left)}" if left < -EPSILON else _amount(name, max(left, 0.0))
+
+
+def _stress(event: Rebalance) -> RenderableType:
+    if not event.stress:
+        return Text("None: nothing is held after the trade, or it cannot be valued.")
+    h = event.hedge_notional
+    table = _table("scenario", "P&L, USD", "of H", right=("P&L, USD", "of H"))
+    for name, usd in sorted(event.stress.items()):
+        of_h = "-" if not h else f"{_signed(100 * usd / h, 1)}%"
+        _row(table, name.replace("_", " "), f"{usd:+,.0f}", of_h)
+    return table
 
 
 # What stands against it, when, and on what evidence
 
 
-def _blocked(event: Rebalance, regime: Regime | None) -> RenderableType:
-    if not event.blocked:
-        return Text("Nothing is blocked.")
-    return Group(
-        Text("Nothing becomes larger; reductions stay possible. What would unblock adds:"),
-        _facts((reason, _unblock(reason, regime)) for reason in event.blocked),
-    )
+def _against(event: Rebalance, regime: Regime | None) -> Iterator[RenderableType]:
+    if event.blocked:
+        yield Text("Blocked: nothing becomes larger; reductions stay possible. What would unblock adds:")
+        yield _listing((reason, _unblock(reason, regime)) for reason in event.blocked)
+    else:
+        yield Text("Nothing is blocked as a whole.")
+    if event.shut:
+        yield Text("Shut: these layers are not added to. What would open them:")
+        yield _listing(_shut(event))
+    if event.alerts:
+        yield Text("Alerts:")
+        yield _listing((alert, _alert(alert)) for alert in event.alerts)
+
+
+def _listing(facts: Iterable[tuple[str, str]]) -> RenderableType:
+    return Padding(_facts(facts), (0, 0, 0, 2))
 
 
 def _unblock(reason: str, regime: Regime | None) -> str:
@@ -386,26 +531,42 @@ def _unblock(reason: str, regime: Regime | None) -> str:
     return words.format(what) + (f", {_time(max(ends))}" if ends else "")
 
 
-def _when(event: Rebalance, timing: EffectiveWindow | None) -> RenderableType:
-    facts = [("effective", f"from {_time(event.effective_ts)}")]
-    if timing is None:
-        facts.append(("window", "none worked out"))
-    else:
-        end = timing.until_ts
-        facts += [("act from", _time(timing.from_ts)), ("act until", "no end" if end is None else _time(end))]
-        facts += [(reason, _TIMING.get(reason, "")) for reason in timing.reasons]
-    facts.append(("valid", "until a later rebalance of this portfolio replaces it"))
+def _shut(event: Rebalance) -> Iterator[tuple[str, str]]:
+    for layer in LAYERS:
+        reasons = event.shut.get(layer, ())
+        yield from ((f"{layer} {reason}", _OPENS[reason]) for reason in reasons if reason in _OPENS)
+        if rest := [reason for reason in reasons if reason not in _OPENS]:
+            yield layer, f"the end of {'this' if len(rest) == 1 else 'all of this'}: {'; '.join(rest)}"
+
+
+def _alert(alert: str) -> str:
+    kind, _, what = alert.partition(":")
+    return (_ALERTS.get(alert) or _ALERTS.get(kind, "")).format(what)
+
+
+def _when(event: Rebalance) -> RenderableType:
+    until = event.effective_until_ts
+    facts = [
+        ("act from", _time(event.effective_ts)),
+        ("act until", "no flow and no blackout ends it" if until is None else _time(until)),
+        *((reason, _TIMING.get(reason, "")) for reason in event.timing),
+        ("void after", f"{_time(event.valid_until_ts)}, or once a later rebalance replaces it"),
+    ]
     return _facts(facts)
 
 
 def _evidence(event: Rebalance) -> RenderableType:
-    ids: Sequence[tuple[str, Digest]] = (
+    facts = [
         ("event", event.event_id),
         ("regime", event.regime_event_id),
         ("calibration", event.calibration_digest),
         ("inputs", event.inputs_digest),
-    )
-    return _facts(ids)
+    ]
+    if event.chain_source is not None:
+        at = "" if event.chain_ts is None else f", {_time(event.chain_ts)}"
+        modelled = " (a model: nobody quoted these options)" if event.chain_source == MODEL else ""
+        facts.append(("options", f"{event.chain_source}{modelled}{at}"))
+    return _facts(facts)
 
 
 # Numbers and words

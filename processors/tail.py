@@ -59,7 +59,7 @@ def tail(
     Raises UserError, with the topics that there are, when there is none of that name.
     """
     screen = console or Console()
-    partitions = _partitions(topic, cluster)
+    partitions = partitions_of(topic, cluster)
     shown = 0
     following = _Following(cluster, partitions)
     batch = following.new() if from_beginning else following.newest(LAST if count is None else count)
@@ -79,7 +79,8 @@ def tail(
         batch = following.new()
 
 
-def _partitions(topic: str, cluster: Cluster) -> list[TopicPartition]:
+def partitions_of(topic: str, cluster: Cluster) -> list[TopicPartition]:
+    """The partitions of a topic. UserError, with the topics that there are, when there is none of that name."""
     there = cluster.topics()
     if topic in there:
         return [TopicPartition(topic, number) for number in range(there[topic])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -50,6 +51,32 @@ def trades_text(trades: Sequence[Mapping[str, Any]]) -> str:
     """Trades as ``buy 3 VX/2018-03-21 (L1), ...``."""
     words = (f"{t['side']} {t['quantity']} {t['symbol']} ({t['layer']})" for t in trades)
     return printable(", ".join(words)) or "no trade"
+
+
+_KINDS: Final = {
+    "future": "future",
+    "note": "note",
+    "call_spread": "call spread",
+    "call": "call",
+    "call_credit_spread": "call credit spread",
+}
+
+
+def packages_text(document: Mapping[str, Any]) -> str:
+    """The packages of a rebalance as ``L1 roll 7 futures, L2 open 161 call spreads, ...``."""
+    words = []
+    for number, package in enumerate(document["packages"]):
+        legs = [trade["quantity"] for trade in document["trades"] if trade["package"] == number]
+        units = package["units"] or math.gcd(*legs)
+        kind = _KINDS.get(package["kind"])
+        what = "legs" if kind is None else kind if units == 1 else f"{kind}s"
+        words.append(f"{package['layer']} {package['action']} {units} {what}")
+    return printable(", ".join(words)) or "no trade"
+
+
+def study_text(document: Mapping[str, Any]) -> str:
+    """``study: `` before what rests on modelled prices, else nothing."""
+    return "study: " if document["status"] == "study" else ""
 
 
 def sparkline(values: Iterable[float]) -> str:
@@ -128,7 +155,8 @@ class View:
         head.add_column(justify="center", ratio=1)
         head.add_column(justify="right", ratio=1)
         head.add_row(Text(f" {day}", style="bold"), badge, Text(f"{self.phase} ", style="dim"))
-        note = Align.center(Text("educational, no investment advice; the VX curve and VIX3M are modelled", style="dim"))
+        words = "educational, no investment advice; a study: VX curve, VIX3M and option prices are modelled"
+        note = Align.center(Text(words, style="dim"))
         return Panel(Group(head, note), title="alvh  adaptive layered VIX hedge", width=WIDTH)
 
     def _score_panel(self) -> Panel:
@@ -179,13 +207,13 @@ class View:
 
     def _held_panel(self) -> Panel:
         table = Table.grid(padding=(0, 2))
-        held = sorted(self.held.items(), key=lambda entry: (entry[0][1], entry[0][0]))
-        for (layer, symbol), count in held[:6]:
-            table.add_row(Text(layer, style=_LAYER_STYLES.get(layer, "")), symbol, f"{count:>4}")
-        if len(held) > 6:
-            table.add_row("", f"and {len(held) - 6} more", "")
-        body: RenderableType = table if held else Text("nothing yet", style="dim")
-        return Panel(body, title="contracts, assumed filled", title_align="left", width=WIDTH - 56, height=8)
+        for layer in LAYERS:
+            for what, symbols in (("futures", "VX/"), ("calls", "VIX/")):
+                counts = {s: n for (of, s), n in self.held.items() if of == layer and s.startswith(symbols)}
+                if counts:
+                    table.add_row(Text(layer, style=_LAYER_STYLES[layer]), _long_short(counts), what, _tenors(counts))
+        body: RenderableType = table if self.held else Text("nothing yet", style="dim")
+        return Panel(body, title="contracts, as if filled", title_align="left", width=WIDTH - 56, height=8)
 
     def _events_panel(self) -> Panel:
         lines = [*self.events, *[Text("")] * (_EVENTS - len(self.events))]
@@ -208,7 +236,7 @@ def event_line(topic: str, document: dict[str, Any]) -> Text | None:
             ("  " + " ".join(document["floors_hit"][:2]), "dim"),
         )
     if topic == HEDGE_REBALANCES:
-        words = f"{layer_text(document['targets'])}; {trades_text(document['trades'])}"
+        words = f"{study_text(document)}{layer_text(document['targets'])}; {packages_text(document)}"
         return Text.assemble((document["event_ts"][:10], "dim"), "  rebalance  ", words)
     if topic == ALERTS and document["severity"] == "critical" and document["kind"] not in ("transition", "rebalance"):
         return Text.assemble(
@@ -233,6 +261,18 @@ def _score_bar(score: Any, style: str, width: int) -> Text:
 
 def _cell(level: float) -> str:
     return _LEVELS[max(0, min(8, round(level * 8)))]
+
+
+def _long_short(counts: Mapping[str, int]) -> Text:
+    bought = sum(count for count in counts.values() if count > 0)
+    sold = sum(count for count in counts.values() if count < 0)
+    words = [f"{total:+,}" for total in (bought, sold) if total]
+    return Text(" ".join(words), justify="right")
+
+
+def _tenors(counts: Mapping[str, int]) -> str:
+    first, last = (f"{pick(map(_expiry, counts)):%b %Y}" for pick in (min, max))
+    return first if first == last else f"{first[:3] if first[3:] == last[3:] else first} to {last}"
 
 
 def _month(symbol: str) -> str:

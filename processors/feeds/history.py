@@ -62,11 +62,16 @@ def sessions(first: date, last: date) -> list[date]:
     return SessionCalendar().sessions(max(first, FIRST_SESSION), min(last, LAST_SESSION))
 
 
-def write_history(out: Path, first: date = FIRST_SESSION, last: date = LAST_SESSION) -> Path:
+def write_history(
+    out: Path, first: date = FIRST_SESSION, last: date = LAST_SESSION, hedged_from: date | None = None
+) -> Path:
     """Write ``ticks.csv`` and ``portfolios.jsonl`` for the sessions from ``first`` to ``last`` into ``out``.
 
     ``out`` is made when it is missing. The tendency of the model counts every session since 2014, so that a session's
     values do not depend on ``first``. Raises UserError when the window holds no session.
+
+    The portfolio is a study: no option was recorded, so that modelled prices count as if they could be dealt on.
+    ``hedged_from``: its first session, a session in the window; by default the first of all.
     """
     wanted = sessions(first, last)
     out.mkdir(parents=True, exist_ok=True)
@@ -77,12 +82,12 @@ def write_history(out: Path, first: date = FIRST_SESSION, last: date = LAST_SESS
             writer.writerow([format_ts(ts), symbol, _text(price), _text(settle), "true", source])
     portfolio = Portfolio(
         portfolio_id=PORTFOLIO_ID,
-        as_of=SessionCalendar().open_ts(wanted[0]),
+        as_of=SessionCalendar().open_ts(wanted[0] if hedged_from is None else hedged_from),
         source="demo",
         mv=MARKET_VALUE,
         beta=BETA,
         cash=MARKET_VALUE / 10,
-        fills="assumed",
+        fills="modelled",
     )
     (out / "portfolios.jsonl").write_bytes(portfolio.canonical() + b"\n")
     return out

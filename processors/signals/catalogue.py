@@ -47,8 +47,9 @@ CATALOGUE: Final = (
         1,
         "ALVH, the Adaptive Layered VIX Hedge",
         "reading",
-        "The way from a regime to advice: table of weights, tilts, Layer 3's trigger, caps, limits, band and pace, "
-        "whole contracts. A hedge and no source of return: judge it by the drawdown it saves for what it costs.",
+        "The way from a regime to advice: table of weights, tilts, triggers and gates, caps, limits, band and pace, "
+        "whole contracts of every layer. A hedge and no source of return: judge it by the drawdown it saves for what "
+        "it costs.",
         inputs=("portfolio",),
         default="hedge.h0 = 0.1",
         place="processors.hedge.plan",
@@ -76,16 +77,16 @@ CATALOGUE: Final = (
         "advised has changed. The comparison with a static hedge that is only rolled is not in this version.",
         inputs=("portfolio",),
         place="processors.hedge.evaluate",
-        test="tests/unit/hedge/test_hedge_properties.py",
+        test="tests/unit/hedge/test_hedge_plan.py",
     ),
     Concept(
         4,
         "Time-Shifting (Time Travel)",
         "reading",
-        "Moving exposure between expiries so that a layer stays in its tenor window, both legs in one event. Here "
-        "the futures of Layer 1 are rolled; no later data is ever used.",
+        "Moving exposure between expiries so that a layer stays in its tenor: what falls below the days to roll is "
+        "closed and opened anew, futures and spreads alike, all legs in one package. No later data is ever used.",
         inputs=("VX", "portfolio"),
-        default="hedge.windows.L1.dte_min = 15; hedge.windows.L1.dte_target = 30",
+        default="hedge.windows.L1.roll_dte = 21; hedge.windows.L2.roll_dte = 62; hedge.windows.L3.roll_dte = 186",
         place="processors.hedge.contracts",
         test="tests/unit/hedge/test_hedge_contracts.py",
     ),
@@ -146,23 +147,26 @@ CATALOGUE: Final = (
         8,
         "ETNs",
         "fact",
-        "Notes and funds on short-term VIX futures. Their symbols and prices are known; as instruments of Layer 1 "
-        "they are not in this version: one that is held has no price here, is named, and blocks adds.",
+        "Notes and funds on short-term VIX futures. A note, VXX by default, stands in Layer 1 where less than one "
+        "future is left, unless its price is more than 2 % away from its indicative value. One without a price is "
+        "named and blocks adds.",
         inputs=("portfolio",),
         source="iPath VXX and VXZ pricing supplement, November 2022",
-        place="processors.hedge.book",
-        test="tests/unit/hedge/test_hedge_contracts.py",
+        default="hedge.notes.premium_max = 0.02",
+        place="processors.hedge.l1",
+        test="tests/unit/hedge/test_hedge_structure.py",
     ),
     Concept(
         9,
         "modest call spreads",
         "fact",
         "A call bought and a higher one of the same expiry sold, each priced by Black-76 on the VX future of that "
-        "expiry, never on spot VIX. The pricing is there; legs are not in this version, only a weight and tenor "
-        "window is advised.",
+        "expiry, never on spot VIX. Advised with its legs, limit prices, largest loss and break-even, wherever "
+        "quotes can be dealt on.",
         source="Black (1976)",
-        place="processors.pricing.spread",
-        test="tests/unit/pricing/test_pricing_spread.py",
+        default="hedge.chain.spread_relative = 0.25; hedge.chain.spread_max = 1",
+        place="processors.hedge.structure",
+        test="tests/unit/hedge/test_hedge_structure.py",
     ),
     Concept(
         10,
@@ -275,18 +279,19 @@ CATALOGUE: Final = (
         18,
         "cost-efficient insurance policy",
         "reading",
-        "A budget for the carry of the hedge. A computed budget is not in this version; what keeps the cost small is "
-        "the large reserve in `low`.",
-        default="hedge.postures.steward.reserve_min_low = 0.5",
-        place="processors.hedge.caps",
-        test="tests/unit/hedge/test_hedge_caps.py",
+        "A budget for the carry of Layers 1 to 3, a year and of market value: above 1 % there is an alert, beyond 2 "
+        "% nothing is added, and premiums are bound too. The floor of Layer 1 in `low` is exempt; nothing is ever "
+        "sold because carry rose.",
+        default="hedge.carry.soft = 0.01; hedge.carry.hard = 0.02; hedge.carry.premium = 0.05",
+        place="processors.hedge.carry",
+        test="tests/unit/hedge/test_hedge_carry.py",
     ),
     Concept(
         19,
         "natural roll yield in contango",
         "fact",
         "What the holder of VX earns by the roll, as a log return a day: negative in contango, which a long hedge "
-        "pays. It is reported and nowhere counted as income.",
+        "pays. It is charged to the carry budget and nowhere counted as income.",
         features=("slope", "roll_yield_daily", "roll_yield_annual"),
         inputs=("VX",),
         source="Cboe Futures Exchange rule book, Rules 1202 and 1203",
@@ -298,21 +303,22 @@ CATALOGUE: Final = (
         20,
         "position sizing by the WACC",
         "reading",
-        "H is a fixed share of beta times market value. Scaling it by the cost of capital is not in this version.",
+        "H is scaled by 8.5 % over the portfolio's weighted cost of capital, within 0.5 and 1.5, once a month: "
+        "costlier capital keeps less of it idle. Without the figures H is not scaled.",
         inputs=("portfolio",),
-        default="hedge.h0 = 0.1",
-        place="processors.hedge.sizing",
-        test="tests/unit/hedge/test_hedge_steps.py",
+        default="hedge.wacc.reference = 0.085; hedge.wacc.least = 0.5; hedge.wacc.most = 1.5",
+        place="processors.hedge.wacc",
+        test="tests/unit/hedge/test_hedge_wacc.py",
     ),
     Concept(
         21,
         "minimize drag on IRR",
         "reading",
-        "The loss of money-weighted return that the hedge causes. It is not computed in this version; the hard band "
-        "keeps Layer 1 small in `low`.",
-        default="hedge.l1_low = 0.15, 0.25",
-        place="processors.hedge.tilt",
-        test="tests/unit/hedge/test_hedge_steps.py",
+        "The money-weighted return of the portfolio without its hedge less that with it, where snapshots state what "
+        "the hedge is worth and cost. Beyond 1 % a year Layer 1 is held at its floor in `low`.",
+        default="hedge.drag.cap = 0.01",
+        place="processors.hedge.irr",
+        test="tests/unit/hedge/test_hedge_irr.py",
     ),
     Concept(
         22,
@@ -395,21 +401,23 @@ CATALOGUE: Final = (
         28,
         "capture convexity",
         "reading",
-        "Convexity comes from long calls out of the money, which Layers 2 and 3 stand for; in `high` no future is "
-        "bought. A measure of it needs legs, which are not in this version.",
+        "Convexity comes from the long calls out of the money of Layers 2 and 3; gamma and vega stand with every "
+        "leg. In `high` no future is bought.",
         default="hedge.weights.elevated.L3 = 0.2",
-        place="processors.hedge.plan",
-        test="tests/unit/hedge/test_hedge_plan.py",
+        place="processors.hedge.structure",
+        test="tests/unit/hedge/test_hedge_structure.py",
     ),
     Concept(
         29,
         "Second Engine / Private Leverage Layer",
         "reading",
-        "An overlay that multiplies Layers 2 and 3 while liquidity allows. Its gate is there: it opens after two "
-        "readings of the quick ratio from 1.2 on and closes below 1. The overlay is not in this version, as if "
-        "switched off.",
-        place="processors.signals.liquidity",
-        test="tests/unit/signals/test_signals_liquidity.py",
+        "A multiplier on Layers 2 and 3, lent out of the reserve in `moderate` and `elevated`: up to 1.25 for a "
+        "promoter, never for a steward. It starts after two quick ratios from 1.2 on, stops below 1, and may lose 10 "
+        "% of H in no scenario.",
+        default="hedge.engine.most.promoter = 1.25; hedge.engine.on = 1.2; hedge.engine.off = 1; "
+        "hedge.engine.loss_max = 0.1",
+        place="processors.hedge.second_engine",
+        test="tests/unit/hedge/test_hedge_second_engine.py",
     ),
     Concept(
         30,
@@ -437,10 +445,10 @@ CATALOGUE: Final = (
         32,
         "The False Binary (Loyalty vs. Motion)",
         "reading",
-        "A no-trade band around the aim; beyond it part of the gap is traded each session. In the session that "
-        "enters `high` all of it is.",
+        "A no-trade band around the aim; beyond it part of the gap is traded each session, and an excess below half "
+        "a point of H is left. In the session that enters `high` all of the gap is.",
         source="Gârleanu and Pedersen (2013)",
-        default="hedge.band = 0.025; hedge.postures.steward.pace = 0.5",
+        default="hedge.band = 0.025; hedge.step_min = 0.005; hedge.postures.steward.pace = 0.5",
         place="processors.hedge.band",
         test="tests/unit/hedge/test_hedge_steps.py",
     ),
@@ -481,22 +489,24 @@ CATALOGUE: Final = (
         35,
         "Layer 2 (Adaptive Pivot): intermediate VIX call spreads (3–6 months)",
         "reading",
-        "Call spreads of 90 to 185 days. Advised as a weight and tenor window; legs are not in this version.",
-        default="hedge.windows.L2.dte_target = 110; hedge.weights.moderate.L2 = 0.25",
-        place="processors.hedge.weights",
-        test="tests/unit/hedge/test_hedge_steps.py",
+        "Call spreads of 90 to 185 days on the VX future of their expiry: the long strike from 1.15 of it on, 10 "
+        "points to the short one. A spread that is worth 80 % of the most it can be is closed.",
+        default="hedge.windows.L2.dte_target = 110; hedge.pivot.k1 = 1.15; hedge.pivot.width = 10; "
+        "hedge.spread_spent = 0.8",
+        place="processors.hedge.l2",
+        test="tests/unit/hedge/test_hedge_l2.py",
     ),
     Concept(
         36,
         "widen during rising Market Cap dispersion",
         "reading",
         "Spread of the members' returns around the index's, weighted by the capitalisation of the close before: "
-        "20-session mean, its change, and standard deviations of 252. Evidence; without legs there is no width to "
-        "change.",
+        "20-session mean, its change, and standard deviations of 252. While it rises Layer 2's width grows by a "
+        "quarter a standard deviation, up to three.",
         features=("dispersion", "dispersion_change", "dispersion_z", "dspx"),
         inputs=("cross-section", "DSPX"),
         source="Cboe S&P 500 Dispersion Index for the implied one",
-        default="20 and 252 sessions",
+        default="20 and 252 sessions; hedge.pivot.widen = 0.25; hedge.pivot.widen_max = 3",
         place="processors.signals.dispersion",
         test="tests/unit/signals/test_signals_dispersion.py",
     ),
@@ -505,20 +515,22 @@ CATALOGUE: Final = (
         "Break-Even Point (Options)",
         "fact",
         "Lower strike plus debit and fees at expiry, against the VX future of the same expiry; before it, where the "
-        "spread is worth its debit. It can be worked out for a spread; choosing strikes by it is not in this "
-        "version.",
-        place="processors.pricing.spread",
-        test="tests/unit/pricing/test_pricing_spread.py",
+        "spread is worth its debit. Layer 2's strikes go down until it is at most a quarter above the future, and "
+        "farther when growth is revised up.",
+        default="hedge.pivot.m0 = 0.25; hedge.pivot.m1 = 0.05",
+        place="processors.hedge.l2",
+        test="tests/unit/hedge/test_hedge_l2.py",
     ),
     Concept(
         38,
         "Time Value (Extrinsic Value) decay",
         "fact",
-        "Premium above the discounted intrinsic value, and what it loses in a calendar day. It can be worked out for "
-        "an option; a budget for it is not in this version.",
+        "Premium above the discounted intrinsic value, and what it loses in a calendar day. What all options lose in "
+        "30 days at unchanged vols counts against the carry budget.",
         source="Black (1976)",
-        place="processors.pricing.black76",
-        test="tests/unit/pricing/test_pricing_black76.py",
+        default="hedge.carry.horizon_days = 30; hedge.pivot.theta_gdp = 0.25",
+        place="processors.hedge.carry",
+        test="tests/unit/hedge/test_hedge_carry.py",
     ),
     Concept(
         39,
@@ -539,20 +551,23 @@ CATALOGUE: Final = (
         40,
         "Layer 3 (Convexity Engine): longer-dated OTM VIX call spreads",
         "reading",
-        "Call spreads from 186 days on, with a quarter of their weight while no trigger is on. Advised as a weight "
-        "and tenor window; legs are not in this version.",
-        default="hedge.windows.L3.dte_target = 220; hedge.l3_inactive = 0.25",
-        place="processors.hedge.activation",
-        test="tests/unit/hedge/test_hedge_steps.py",
+        "Call spreads from 186 days on, strikes from 1.3 and 1.8 of the future on, weighed by 0.4 of their delta, "
+        "for that far out a future moves less than VIX. A quarter of the weight while no trigger is on.",
+        default="hedge.windows.L3.dte_target = 220; hedge.convexity.k1 = 1.3; hedge.convexity.k2 = 1.8; "
+        "hedge.convexity.spot_beta = 0.4; hedge.l3_inactive = 0.25",
+        place="processors.hedge.l3",
+        test="tests/unit/hedge/test_hedge_l3.py",
     ),
     Concept(
         41,
         "tail-risk structures",
         "reading",
-        "Calls far out of the money. They are part of Layer 3's weight; legs are not in this version.",
+        "Calls of a month with a delta of 0.30, at most 30 % of Layer 3, while the beta trigger is on and the "
+        "forward is one at which the VXTH schedule holds calls.",
         source="Cboe VIX Tail Hedge Index for comparison",
-        place="processors.hedge.weights",
-        test="tests/unit/hedge/test_hedge_steps.py",
+        default="hedge.convexity.tail_max = 0.3; hedge.convexity.tail_delta = 0.3",
+        place="processors.hedge.l3",
+        test="tests/unit/hedge/test_hedge_l3.py",
     ),
     Concept(
         42,
@@ -612,28 +627,31 @@ CATALOGUE: Final = (
         46,
         "MEV analogs: optimizing the timing of hedge adjustments",
         "reading",
-        "Placing trades that are not urgent around published, mechanical flow. Not in this version: advice acts from "
-        "its own event time on, and only the window around the minutes holds adds up.",
+        "Placing trades that are not urgent around mechanical flow that everybody can foresee: with it before the "
+        "last quarter of an hour, against it after the close. Entry into `high` never waits. No client's order is "
+        "looked at.",
         source="Cheng and Madhavan (2009)",
-        place="processors.hedge.blocks",
-        test="tests/unit/hedge/test_hedge_plan.py",
+        default="hedge.timing.flow_share = 0.05; hedge.timing.flow_minutes = 15; hedge.timing.blackout_minutes = 15",
+        place="processors.hedge.timing",
+        test="tests/unit/hedge/test_hedge_timing.py",
     ),
     Concept(
         47,
         "ETF rebalancing",
         "reading",
-        "The calendar of index rebalances and of the notes' daily roll. Not in this version; it would move the time "
-        "of a trade and nothing else.",
+        "The notes' daily roll and the calendars of index rebalances and roll periods, from published rules and "
+        "assets. What funds rebalance counts for nothing, since the day's return is not known before; flow moves the "
+        "time of a trade and nothing else.",
         source="Cheng and Madhavan (2009)",
-        place="processors.hedge.blocks",
-        test="tests/unit/hedge/test_hedge_plan.py",
+        place="processors.hedge.etp_flow",
+        test="tests/unit/hedge/test_hedge_etp_flow.py",
     ),
     Concept(
         48,
         "REIT sector rotations",
         "reading",
-        "Log of XLRE over SPY, its 20-session change in standard deviations of 252; a flag from 1.5 on. Evidence, no "
-        "score.",
+        "Log of XLRE over SPY, its 20-session change in standard deviations of 252; a flag from 1.5 on. No score; "
+        "while it is up nothing that can wait is traded in the quarter of an hour before the close.",
         features=("reit_z", "reit_rotation"),
         inputs=("XLRE", "SPY"),
         source="NYSE Arca; the threshold is a choice",
@@ -656,13 +674,16 @@ CATALOGUE: Final = (
         50,
         "Big Top \"Temporal Theta\" Cash Press",
         "reading",
-        "A sleeve for premium sold with limited loss once a spike fades. Advised as a weight and tenor window only; "
-        "its gate and its legs are not in this version. Implied less realised volatility is evidence.",
+        "A call credit spread, sold in `high` once VIX is below 0.9 of its high of five sessions, its MACD has "
+        "turned down and it pays over realised volatility; weighed by its largest loss. Closed at half of the "
+        "credit, at 21 days, or at a new high.",
         features=("implied_minus_realised",),
         inputs=("VIX", "SPX"),
-        default="hedge.weights.high.TT = 0.25; hedge.postures.steward.theta_max = 0.25",
-        place="processors.hedge.caps",
-        test="tests/unit/hedge/test_hedge_caps.py",
+        default="hedge.weights.high.TT = 0.25; hedge.theta.fall = 0.9; hedge.theta.short_delta = 0.4; "
+        "hedge.theta.width = 5; hedge.theta.profit = 0.5; hedge.theta.exit_dte = 21; "
+        "hedge.postures.steward.theta_max = 0.25",
+        place="processors.hedge.theta",
+        test="tests/unit/hedge/test_hedge_theta.py",
     ),
     Concept(
         51,
@@ -673,7 +694,7 @@ CATALOGUE: Final = (
         default="hedge.postures.steward.reserve_min = 0.25; hedge.postures.promoter.reserve_min = 0.1; "
         "hedge.postures.promoter.pace = 1",
         place="processors.hedge.caps",
-        test="tests/unit/hedge/test_hedge_properties.py",
+        test="tests/unit/hedge/test_hedge_caps.py",
     ),
     Concept(
         52,
@@ -756,9 +777,11 @@ CATALOGUE: Final = (
         58,
         "no single layer can overwhelm the structure",
         "reading",
-        "Caps on each layer, on its share of what is deployed, and on Temporal Theta. What a cap takes goes to the "
-        "reserve, never to another layer.",
-        default="hedge.layer_max = 0.4; hedge.deployed_share_max = 0.6; hedge.deployed_from = 0.5",
+        "Caps on each layer, on its share of what is deployed, on Temporal Theta, and on its share of a loss under "
+        "stress where the hedge loses more than 5 % of H. What a cap takes goes to the reserve, never to another "
+        "layer.",
+        default="hedge.layer_max = 0.4; hedge.deployed_share_max = 0.6; hedge.deployed_from = 0.5; "
+        "hedge.stress.share_max = 0.5; hedge.stress.judged_from = 0.05",
         place="processors.hedge.caps",
         test="tests/unit/hedge/test_hedge_caps.py",
     ),
@@ -766,8 +789,8 @@ CATALOGUE: Final = (
         59,
         "respect the portfolio's overall Market Capitalization exposure",
         "reading",
-        "The hedge offsets at most half of beta times market value of the portfolio. Holdings older than five days "
-        "block adds.",
+        "The hedge offsets at most half of beta times market value of the portfolio, by the kappa estimated from VX1 "
+        "and the SPX, 4 before there is one. Holdings older than five days block adds.",
         inputs=("portfolio",),
         default="hedge.exposure_max = 0.5; hedge.vx_beta = 4; hedge.holdings_max_age_seconds = 432000",
         place="processors.hedge.sizing",
@@ -777,10 +800,12 @@ CATALOGUE: Final = (
         60,
         "avoid crossing critical Break-Even Point thresholds",
         "reading",
-        "Distance of the future to a break-even in standard deviations. It needs legs, which are not in this "
-        "version; until then the caps bound what can be lost.",
-        place="processors.hedge.caps",
-        test="tests/unit/hedge/test_hedge_caps.py",
+        "Distance of the future to a break-even in standard deviations, of sold spreads from the start, of bought "
+        "ones once they are well beyond it. Below 0.5 there is an alert and the layer is not added to, until it is "
+        "0.75 again.",
+        default="hedge.break_even.alert = 0.5; hedge.break_even.clear = 0.75",
+        place="processors.hedge.break_even",
+        test="tests/unit/hedge/test_hedge_break_even.py",
     ),
     Concept(
         61,
@@ -801,9 +826,9 @@ CATALOGUE: Final = (
         "professional iron condor signals",
         "reading",
         "A product of the methodology's publisher, not of this software. As an instrument it could only be part of "
-        "Temporal Theta, which has no legs in this version.",
-        place="processors.hedge.weights",
-        test="tests/unit/hedge/test_hedge_steps.py",
+        "Temporal Theta, which sells call spreads alone.",
+        place="processors.hedge.theta",
+        test="tests/unit/hedge/test_hedge_theta.py",
     ),
     Concept(
         63,

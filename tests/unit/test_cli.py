@@ -29,6 +29,7 @@ COMMANDS = [
     ["feed"],
     ["replay"],
     ["tail"],
+    ["explain"],
     ["signals"],
     ["coverage"],
     ["demo"],

@@ -18,6 +18,7 @@ from processors.signals.calendar import SessionCalendar
 from processors.signals.expiry import is_monthly
 from topics.market import Tick
 from topics.message import canonical_json
+from topics.portfolio import Portfolio
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,15 @@ def test_every_row_is_a_valid_official_tick_and_says_where_it_is_from(history: P
     real = {"SPX": "arch.data.sp500", "VIX": "arch.data.vix"}
     assert all(tick.source == real.get(tick.symbol, "model") for tick in ticks)
     assert rows[0]["portfolio_id"] == "demo"
+
+
+def test_the_portfolio_is_a_study_from_its_first_session_on(tmp_path: Path) -> None:
+    first, last = date(2018, 1, 2), date(2018, 1, 31)
+    for hedged, since in ((None, first), (date(2018, 1, 16), date(2018, 1, 16))):
+        folder = write_history(tmp_path / str(hedged), first, last, hedged)
+        portfolio = Portfolio.model_validate_json((folder / "portfolios.jsonl").read_bytes())
+        assert portfolio.fills == "modelled"
+        assert portfolio.as_of == SessionCalendar().open_ts(since)
 
 
 def test_the_real_closes_are_those_known(history: Path) -> None:

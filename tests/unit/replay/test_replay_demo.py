@@ -24,7 +24,7 @@ from processors.errors import UserError
 from processors.feeds.history import sessions
 from processors.feeds.pace import Timetable
 from processors.replay import replay
-from processors.view import View, printable, sparkline
+from processors.view import View, packages_text, printable, sparkline, study_text
 from topics.calibration import Calibration
 
 _DEMO = """
@@ -56,6 +56,13 @@ def test_without_a_terminal_it_runs_through_and_sums_up(tmp_path: Path) -> None:
     assert "2018-02-05  SPX  2648.94  VIX 37.32" in output
     assert re.search(r"61 sessions, \d+ changes of state, \d+ rebalances", output)
     assert "alvh tail hedge.rebalances" in output
+    assert "alvh explain --last" in output
+    assert "option prices are modelled" in output
+    lines = [line for line in output.splitlines() if "  rebalance  " in line]
+    assert lines
+    assert all("  rebalance  study: L1 " in line and len(line) < 200 for line in lines)
+    for layer in ("L1", "L2", "L3"):
+        assert any(re.search(rf"; .*{layer} (open|roll) \d", line) for line in lines)
     assert "\x1b" not in output
     assert leftovers(tmp_path) == []
     again = start(tmp_path, stdout=subprocess.PIPE).communicate(timeout=120)[0]
@@ -154,6 +161,63 @@ def test_an_empty_view_can_be_drawn() -> None:
     console = Console(file=StringIO(), width=120, record=True)
     console.print(View().render())
     assert "regime" in console.export_text()
+
+
+def _trade(package: int, layer: str, symbol: str, held: int, target: int) -> dict[str, object]:
+    of = {"package": package, "layer": layer, "symbol": symbol, "held": held, "target": target}
+    return of | {"side": "buy" if target > held else "sell", "quantity": abs(target - held)}
+
+
+def test_packages_in_a_line() -> None:
+    document = {
+        "status": "study",
+        "packages": [
+            {"layer": "L1", "action": "close", "kind": "future", "units": 0},
+            {"layer": "L2", "action": "roll", "kind": "call_spread", "units": 5},
+            {"layer": "L3", "action": "open", "kind": "call", "units": 1},
+            {"layer": "TT", "action": "close", "kind": "mixed", "units": 0},
+        ],
+        "trades": [
+            _trade(0, "L1", "VX/2018-03-21", 3, 2),
+            _trade(1, "L2", "VIX/2018-05-16/C/20", 0, 5),
+            _trade(1, "L2", "VIX/2018-05-16/C/30", 0, -5),
+            _trade(2, "L3", "VIX/2018-09-19/C/30", 0, 1),
+            _trade(3, "TT", "VIX/2018-03-21/C/25", -4, 0),
+            _trade(3, "TT", "VIX/2018-03-21/C/30", 6, 0),
+        ],
+    }
+    words = "L1 close 1 future, L2 roll 5 call spreads, L3 open 1 call, TT close 2 legs"
+    assert packages_text(document) == words
+    assert packages_text({"packages": [], "trades": []}) == "no trade"
+    assert study_text(document) == "study: "
+    assert study_text({"status": "pending"}) == ""
+
+
+def test_what_is_held_is_shown_by_layer() -> None:
+    view = View()
+    trades = [
+        _trade(0, "L1", "VX/2018-03-21", 0, 16),
+        _trade(1, "L2", "VIX/2018-05-16/C/20", 0, 40),
+        _trade(1, "L2", "VIX/2018-05-16/C/30", 0, -40),
+        _trade(2, "L3", "VIX/2018-03-21/C/30", 0, 1200),
+        _trade(2, "L3", "VIX/2018-09-19/C/30", 0, 7),
+        _trade(3, "TT", "VIX/2018-12-19/C/30", 0, 2),
+        _trade(3, "TT", "VIX/2019-01-16/C/30", 0, 2),
+    ]
+    document = {"trades": trades, "targets": {}, "packages": [], "status": "study", "event_ts": "2018-02-05T21:15:00Z"}
+    view.take("hedge.rebalances", document)
+    console = Console(file=StringIO(), width=120, record=True)
+    console.print(view.render())
+    shown = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    for words in (
+        "L1 +16 futures Mar 2018",
+        "L2 +40 -40 calls May 2018",
+        "L3 +1,207 calls Mar to Sep 2018",
+        "TT +4 calls Dec 2018 to Jan 2019",
+    ):
+        assert any(words in line for line in shown), words
+    view.take("hedge.rebalances", document | {"trades": [_trade(0, "L1", "VX/2018-03-21", 16, 0)]})
+    assert ("L1", "VX/2018-03-21") not in view.held
 
 
 def test_sparkline_and_printable() -> None:
