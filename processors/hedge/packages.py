@@ -151,6 +151,8 @@ def _option(openings: Openings, found: Plan, sleeve: Sleeve, option: Instrument,
     bid, ask = quotes.quote(CALL, option.strike)
     side = ask if buys else bid
     limit = None if side is None else buy_at(side, chain.session_date) if buys else sell_at(side, chain.session_date)
+    if limit == 0.0:
+        limit = None  # bid at less than a tick: nobody can sell there
     if vol is None:
         raise ValueError(f"{option.symbol} was sized without a vol")
     its = greeks(quotes.forward, option.strike, vol, quotes.t, chain.rate, CALL)
