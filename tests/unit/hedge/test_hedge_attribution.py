@@ -74,10 +74,10 @@ def test_the_way_by_hand() -> None:
 
 
 def test_every_step_of_a_plan_is_in_the_order() -> None:
-    assert ORDER == (
+    assert (
         *("held", "base", "tilted", "dragged", "activated", "gated", "levered", "capped", "aim"),
         *("paced", "blocked", "limited", "whole"),
-    )
+    ) == ORDER
 
 
 def test_any_order_of_steps() -> None:
@@ -197,7 +197,8 @@ def test_events_as_they_are_emitted(state: State, fills: str) -> None:
             moves = attribute(said.vectors)
             assert moves
             assert {move.rule for move in moves} <= set(ORDER)
-            assert [(m.rule, m.layer, m.change) for m in said.attribution] == [(m.rule, m.layer, m.change) for m in moves]
+            told = [(moved.rule, moved.layer, moved.change) for moved in said.attribution]
+            assert told == [(move.rule, move.layer, move.change) for move in moves]
             sums = _sums(moves)
             for layer in LAYERS:
                 ends = (Decimal(repr(said.vectors[name][layer])) for name in ("held", "whole"))

@@ -194,7 +194,7 @@ def test_the_same_call_in_two_lines_offsets() -> None:
 
 def test_a_spread_that_can_gain_little_more_is_spent() -> None:
     # With the future at 60 a spread 25/30 is worth nearly all of its 5 points: more than 0.8 of them.
-    rich = {expiry: 60.0 for expiry in EXPIRIES}
+    rich = dict.fromkeys(EXPIRIES, 60.0)
     openings = opened_in(quoted("high", curve=rich))
     book = _read(_at(_call(APR, 25), 5), _at(_call(APR, 30), -5), openings=openings)
     lot = _one(book)

@@ -14,7 +14,9 @@ from processors.hedge.irr import HedgeDrag, HedgedSession
 DAYS = [JAN_2 + timedelta(days=7 * n) for n in range(60)]
 
 
-def _take(track: DragTrack, day: date, mv: float, hedge: float = 0.0, paid: float = 0.0, flow: float | None = None) -> bool:
+def _take(
+    track: DragTrack, day: date, mv: float, hedge: float = 0.0, paid: float = 0.0, flow: float | None = None
+) -> bool:
     book = portfolio(mv=mv, hedge_value=hedge, hedge_flow=paid, net_flow=flow)
     return track.snapshot_taken(book, day)
 

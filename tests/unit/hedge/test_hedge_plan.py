@@ -470,7 +470,7 @@ def test_tiny_portfolios_hold_less_than_a_contract_in_reserve() -> None:
 
 
 def test_a_step_up_of_a_small_portfolio_is_one_contract() -> None:
-    # H = 150,000, VX at 20: a step of 0.0875 is 13,125, less than a contract, and one of 0.133 is within the aim of 0.2.
+    # H = 150,000, VX at 20: a step of 0.0875 is 13,125, less than a contract; one is 0.133, within the aim.
     found = _in(regime("moderate", JAN_2), portfolio(mv=1_500_000.0))
     assert found.target["L1"] == pytest.approx(20_000 / 150_000)
     assert _held(found) == {FEB_14: 1}
