@@ -56,7 +56,7 @@ def cap_adds(
     ``deployable``: the deployed weight at which the exposure reaches its limit.
 
     In ``low`` the part of Layer 1 that brings it to its hard band is not given up for the reserve; the other layers
-    make room for it, by reductions if need be.
+    make room for it, by reductions if need be. The exposure goes before it: no hedge turns the portfolio short.
     """
     now = sleeves(target)
     for sleeve in SLEEVES:
@@ -67,7 +67,7 @@ def cap_adds(
     limit = max(limit, sum(held.values()))
     kept: dict[Sleeve, float] = {sleeve: min(now[sleeve], held[sleeve]) for sleeve in SLEEVES}
     if state == "low":
-        kept["L1"] = max(kept["L1"], min(now["L1"], rules.l1_low[0]))
+        kept["L1"] = max(kept["L1"], min(now["L1"], rules.l1_low[0], deployable))
     _shrink(now, sum(now.values()) - limit, kept)
     _shrink(now, sum(now.values()) - limit, {"L1": kept["L1"]})
     return vector(now)

@@ -88,14 +88,15 @@ def size(
             return size(lots, (), budget, adds=False)
     first = openings[0][0]
     rolled = math.floor(sum(_futures(lot) for lot in rolling) + _TOLERANCE)
-    if room < rolled * first.unit <= aim - stays + _TOLERANCE and first.slot == "future":
+    keeps = first.slot == "future" and room < rolled * first.unit <= aim - stays + _TOLERANCE
+    if keeps:
         room = rolled * first.unit
     opened: list[tuple[Opening, int]] = []
     for opening, most in openings:
         of_slot = sum(
             units * lot.unit for lot, units in zip(lots, kept, strict=True) if slot_of(lot) == opening.slot
         )
-        least = min(room, max(most, room) - of_slot) if opening is first else min(room, most - of_slot)
+        least = room if keeps and opening is first else min(room, most - of_slot)
         units = math.floor(least / opening.unit + _TOLERANCE) if least > 0 else 0
         if rolls_only and opening.slot == "future":
             units = min(units, rolled)

@@ -149,6 +149,8 @@ def _option(openings: Openings, option: Instrument, buys: bool) -> _Quote:
         raise ValueError(f"{option.symbol} was sized without a price: {mark.reason}")
     side = mark.ask if buys else mark.bid
     limit = None if side is None else buy_at(side, chain.session_date) if buys else sell_at(side, chain.session_date)
+    if limit == 0.0:
+        limit = None  # bid at less than a tick: nobody can sell there
     usd = {name: tidy(OPTION_MULTIPLIER * float(getattr(mark, name))) for name in ("delta", "gamma", "vega", "theta")}
     return _Quote(mark.mid, limit, OPTION_MULTIPLIER, Greeks(**usd))
 

@@ -35,11 +35,12 @@ def schedule(
 ) -> Schedule:
     """The window of trades that are decided at ``ts``.
 
-    Advice holds until the first close after its window begins: what is decided there replaces it.
+    Advice holds until the first close after its window begins: what is decided there replaces it. Beyond the session
+    calendar no close is known, and it is void at once, reason ``calendar:unknown``.
     """
     calendar = SessionCalendar("XNYS")
     if not calendar.covers(ts):
-        raise ValueError(f"the session calendar does not reach {ts}")
+        return Schedule(ts, None, ts, ("calendar:unknown",))
     quantities = _futures(trades)
     if not trades:
         window = EffectiveWindow(ts, None, ())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from processors.hedge.carry import (
     BUDGETED,
+    carry_budget,
     efficiency,
     limit_carry,
     limit_premium,
@@ -144,81 +145,92 @@ costs_of = st.fixed_dictionaries({layer: st.one_of(st.none(), st.floats(-0.1, 0.
 weights_of = st.fixed_dictionaries({layer: st.floats(0, 0.25) for layer in SLEEVES})
 
 
-def test_adds_are_shrunk_alike_to_the_soft_budget() -> None:
+def test_adds_are_shrunk_alike_to_the_budget() -> None:
     # From nothing to 20 / 25 / 10 % at costs of 3 / 2 / 4 % of market value for a weight of 1: 0.6 + 0.5 + 0.4 = 1.5 %.
-    # The soft budget of 1 % pays for two thirds of each.
+    # A budget of 1 % pays for two thirds of each.
     target = base(HedgeRules(), "moderate")
-    found = limit_carry(RULES, EMPTY, target, {"L1": 0.03, "L2": 0.02, "L3": 0.04})
+    found = limit_carry(0.01, EMPTY, target, {"L1": 0.03, "L2": 0.02, "L3": 0.04})
     assert found.weights["L1"] == pytest.approx(0.4 / 3, abs=1e-12)
     assert found.weights["L2"] == pytest.approx(0.5 / 3, abs=1e-12)
     assert found.weights["L3"] == pytest.approx(0.2 / 3, abs=1e-12)
     assert found.weights["R"] == pytest.approx(1 - 1.1 / 3, abs=1e-12)
     assert found.cost == pytest.approx(0.01, abs=1e-12)
     assert found.kept == pytest.approx(2 / 3, abs=1e-12)
+    # One of 1.5 % pays for all of it.
+    assert limit_carry(0.0150001, EMPTY, target, {"L1": 0.03, "L2": 0.02, "L3": 0.04}).weights == target
 
 
-def test_the_hard_band_of_layer_1_may_use_the_hard_budget() -> None:
-    # At 10 % for a weight of 1 the floor of 0.15 costs 1.5 %: over the soft budget, under the hard one.
+def test_a_floor_gives_way_to_no_budget_and_what_it_costs_is_spent() -> None:
+    # At 10 % for a weight of 1 the floor of 0.15 costs 1.5 %; a budget of 2 % leaves 0.5 % for the rest, which costs
+    # 0.05 x 10 % + 0.10 x 2 % + 0.05 x 4 % = 0.9 %: five ninths of each.
     target = base(HedgeRules(), "low")
+    assert sleeves(target) == pytest.approx({"L1": 0.20, "L2": 0.10, "L3": 0.05, "TT": 0.0})
     costs = {"L1": 0.10, "L2": 0.02, "L3": 0.04}
-    found = limit_carry(RULES, EMPTY, target, costs, {"L1": 0.15})
+    found = limit_carry(0.02, EMPTY, target, costs, {"L1": 0.15})
+    wanted = {"L1": 0.15 + 0.25 / 9, "L2": 0.5 / 9, "L3": 0.25 / 9, "TT": 0.0}
+    assert sleeves(found.weights) == pytest.approx(wanted, abs=1e-12)
+    # At 20 % the floor alone costs 3 %: it is reached all the same, and nothing else is added.
+    found = limit_carry(0.02, EMPTY, target, {**costs, "L1": 0.20}, {"L1": 0.15})
     assert sleeves(found.weights) == pytest.approx({"L1": 0.15, "L2": 0.0, "L3": 0.0, "TT": 0.0}, abs=1e-12)
-    # At 20 % the hard budget of 2 % stops at 0.10.
-    found = limit_carry(RULES, EMPTY, target, {**costs, "L1": 0.20}, {"L1": 0.15})
-    assert found.weights["L1"] == pytest.approx(0.10, abs=1e-12)
+    assert found.cost == pytest.approx(0.03, abs=1e-12)
+    # Without a floor a tenth is all that 2 % pay for, shared with the others: 2 % / (4 + 0.2 + 0.2) %.
+    found = limit_carry(0.02, EMPTY, target, {**costs, "L1": 0.20})
+    assert found.weights["L1"] == pytest.approx(0.20 * 2 / 4.4, abs=1e-12)
 
 
 def test_what_is_held_beyond_the_budget_is_kept_but_not_added_to() -> None:
     held = {"L1": 0.20, "L2": 0.10, "L3": 0.05, "TT": 0.0}
     costs = {"L1": 0.10, "L2": 0.10, "L3": 0.10}  # 3.5 % held
     target = vector({"L1": 0.15, "L2": 0.30, "L3": 0.05, "TT": 0.10})
-    found = limit_carry(RULES, held, target, costs)
+    found = limit_carry(0.02, held, target, costs)
     assert sleeves(found.weights) == pytest.approx({"L1": 0.15, "L2": 0.10, "L3": 0.05, "TT": 0.10}, abs=1e-12)
     assert found.kept == 0.0
 
 
-def test_a_layer_that_earns_is_added_in_full_and_makes_room() -> None:
-    # L1 earns 0.2 x 5 % = 1 %; so L2 and L3 have 2 % to spend and cost 0.25 x 2 % + 0.1 x 4 % = 0.9 %.
+def test_a_layer_that_earns_is_added_in_full_and_pays_for_no_other() -> None:
+    # L1 earns 0.2 x 5 % = 1 %, which counts for nothing; L2 and L3 cost 0.25 x 2 % + 0.1 x 4 % = 0.9 %.
     target = base(HedgeRules(), "moderate")
-    found = limit_carry(RULES, EMPTY, target, {"L1": -0.05, "L2": 0.02, "L3": 0.04})
+    costs = {"L1": -0.05, "L2": 0.02, "L3": 0.04}
+    found = limit_carry(0.01, EMPTY, target, costs)
     assert found.weights == target
-    assert found.cost == pytest.approx(-0.001, abs=1e-12)
+    assert found.cost == pytest.approx(0.009, abs=1e-12)
     assert found.kept == 1.0
+    half = limit_carry(0.0045, EMPTY, target, costs)
+    assert sleeves(half.weights) == pytest.approx({"L1": 0.20, "L2": 0.125, "L3": 0.05, "TT": 0.0}, abs=1e-12)
 
 
 def test_an_unknown_carry_gets_no_adds_and_while_held_stops_those_of_others() -> None:
     target = base(HedgeRules(), "moderate")
-    found = limit_carry(RULES, EMPTY, target, {"L1": 0.01, "L2": None})
+    found = limit_carry(0.01, EMPTY, target, {"L1": 0.01, "L2": None})
     assert sleeves(found.weights) == pytest.approx({"L1": 0.20, "L2": 0, "L3": 0, "TT": 0}, abs=1e-12)
     assert found.cost == pytest.approx(0.002, abs=1e-12)
-    found = limit_carry(RULES, {**EMPTY, "L2": 0.1}, target, {"L1": 0.01, "L2": None, "L3": -0.01})
+    found = limit_carry(0.01, {**EMPTY, "L2": 0.1}, target, {"L1": 0.01, "L2": None, "L3": -0.01})
     assert sleeves(found.weights) == pytest.approx({"L1": 0, "L2": 0.1, "L3": 0.10, "TT": 0}, abs=1e-12)
     assert found.cost is None
 
 
 @generated
-@given(weights_of, weights_of, costs_of, st.floats(0, 0.25))
+@given(weights_of, weights_of, costs_of, st.floats(0, 0.25), st.floats(0, 0.05))
 def test_the_budget_holds_and_nothing_rises_above_what_was_wanted(
-    held: dict[Any, float], wanted: dict[Any, float], costs: dict[Any, float | None], floor: float
+    held: dict[Any, float], wanted: dict[Any, float], costs: dict[Any, float | None], floor: float, budget: float
 ) -> None:
     target = vector(wanted)
-    found = limit_carry(RULES, held, target, costs, {"L1": floor})
+    found = limit_carry(budget, held, target, costs, {"L1": floor})
     after = found.weights
     assert sum(after[layer] for layer in LAYERS) == pytest.approx(1.0, abs=1e-9)
     assert after["TT"] == target["TT"]
     for layer in BUDGETED:
         assert min(held[layer], target[layer]) - 1e-9 <= after[layer] <= target[layer] + 1e-12
+        if (costs[layer] or 0.0) < 0.0:
+            assert after[layer] == pytest.approx(target[layer], abs=1e-12)
     if found.cost is not None:
-        # What is there without adds that cost, and what was kept of those.
-        least = sum(
-            cost * (target[layer] if cost <= 0 else min(held[layer], target[layer]))
-            for layer, cost in costs.items()
-            if cost is not None
-        )
-        demanded = max(0.0, costs["L1"] or 0.0) * max(0.0, min(after["L1"], floor) - held["L1"])
-        assert found.cost <= max(least, RULES.hard) + 1e-9
-        assert found.cost <= max(least + demanded, RULES.soft) + 1e-9
-    again = limit_carry(RULES, held, after, costs, {"L1": floor})
+        # What is there without adds that cost, and the floor that no budget stands against; earnings count for nothing.
+        paid = {layer: max(0.0, cost) for layer, cost in costs.items() if cost is not None}
+        least = sum(cost * min(held[layer], target[layer]) for layer, cost in paid.items())
+        demanded = paid.get("L1", 0.0) * max(0.0, min(after["L1"], floor) - held["L1"])
+        assert found.cost <= max(least + demanded, budget) + 1e-9
+        assert after["L1"] >= min(floor, target["L1"]) - 1e-9 or costs["L1"] is None
+    again = limit_carry(budget, held, after, costs, {"L1": floor})
     assert all(again.weights[layer] == pytest.approx(after[layer], abs=1e-9) for layer in LAYERS)
 
 
@@ -226,21 +238,29 @@ def test_the_budget_holds_and_nothing_rises_above_what_was_wanted(
 @given(weights_of, weights_of, costs_of)
 def test_a_larger_budget_never_keeps_less(held: dict[Any, float], wanted: dict[Any, float], costs: Any) -> None:
     target = vector(wanted)
-    small = limit_carry(CarryRules(soft=0.005, hard=0.01), held, target, costs).weights
-    large = limit_carry(CarryRules(soft=0.02, hard=0.04), held, target, costs).weights
+    small = limit_carry(0.01, held, target, costs).weights
+    large = limit_carry(0.04, held, target, costs).weights
     assert all(small[layer] <= large[layer] + 1e-12 for layer in BUDGETED)
 
 
 def test_cumulative_premium_worked_by_hand() -> None:
-    # 1 % of 10 million is 100,000; 70,000 are paid, 30,000 are left; the adds would pay 0.25 x 200,000 + 0.1 x 100,000
+    # 5 % of 10 million is 500,000; 470,000 are paid, 30,000 are left; the adds would pay 0.25 x 200,000 + 0.1 x 100,000
     # = 60,000: half of them.
-    room = premium_room(RULES, 10e6, 70e3)
+    room = premium_room(RULES, 10e6, 470e3)
     assert room == pytest.approx(30e3)
     target = base(HedgeRules(), "moderate")
     found = limit_premium(EMPTY, target, {"L2": 200e3, "L3": 100e3}, room)
     assert sleeves(found) == pytest.approx({"L1": 0.20, "L2": 0.125, "L3": 0.05, "TT": 0.0}, abs=1e-12)
-    assert premium_room(RULES, 10e6, 170e3) == 0.0
-    assert premium_room(RULES, 10e6, -20e3) == pytest.approx(120e3)
+    assert premium_room(RULES, 10e6, 570e3) == 0.0
+    assert premium_room(RULES, 10e6, -20e3) == pytest.approx(520e3)
+    assert premium_room(CarryRules(premium=0.01), 10e6, 70e3) == pytest.approx(30e3)
+
+
+@pytest.mark.parametrize(("gdp_z", "budget"), [(None, 0.02), (1.0, 0.015), (-1.0, 0.025), (-9.0, 0.03), (9.0, 0.01)])
+def test_the_budget_is_larger_while_growth_is_revised_down(gdp_z: float | None, budget: float) -> None:
+    # 2 % x (1 - 0.25 x clip(z, -2, 2))
+    signals: dict[str, Any] = {} if gdp_z is None else {"gdp_z": gdp_z}
+    assert carry_budget(HedgeRules(), signals) == pytest.approx(budget)
 
 
 @generated
@@ -271,7 +291,7 @@ def test_figures_that_are_no_numbers_are_refused(bad: float) -> None:
         lambda: roll_yields([20, bad], [15.0, 16.0], [30]),
         lambda: roll_yields([20, 48], [15.0, 16.0], [bad]),
         lambda: project(RULES, Lines.of([Line("L1", 1, 1000, 15.0, 30)]), [bad]),
-        lambda: limit_carry(RULES, EMPTY, target, {"L1": bad}),
+        lambda: limit_carry(0.01, EMPTY, target, {"L1": bad}),
         lambda: limit_premium(EMPTY, target, {"L2": bad}, 1.0),
         lambda: limit_premium(EMPTY, target, {"L2": 1.0}, bad),
         lambda: premium_room(RULES, bad, 0.0),
@@ -280,7 +300,7 @@ def test_figures_that_are_no_numbers_are_refused(bad: float) -> None:
     ):
         with pytest.raises(ValueError, match=r"must|hold one finite"):
             call()
-    for name in ("soft", "hard", "horizon_days"):
+    for name in ("soft", "hard", "premium", "horizon_days"):
         with pytest.raises(ValueError, match=rf"{name}\s+Value error, expected a finite number"):
             CarryRules(**{name: bad})
 

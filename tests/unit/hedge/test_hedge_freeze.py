@@ -91,19 +91,22 @@ def test_a_snapshot_within_a_window_that_no_mark_has_seen_is_held_up_and_let_go(
 
 
 def test_entering_high_does_not_wait() -> None:
-    task = before({NEXT: 29.0})
+    task = before({NEXT: 29.0}, fills="modelled")
     (event,) = run(task, mark(OPENS + MINUTE, "high"))
     assert event.state == "high"
     assert event.blocked == ()
-    assert event.targets["L2"] > 0, "convexity is bought at once"
-    assert event.targets["TT"] > 0
+    assert event.vectors["paced"]["L2"] == pytest.approx(0.225), "all of the way to the band's edge at once"
+    assert 0.1 < event.targets["L2"] < 0.225, "as far as the carry budget goes: such contango is dear"
+    assert 0.019 < event.limits["carry"] <= 0.02
+    assert event.timing == ("urgent",)
+    assert event.effective_ts == OPENS + MINUTE
 
 
 def test_a_step_up_that_is_not_high_waits() -> None:
-    task = before({NEXT: 29.0})
+    task = before({NEXT: 29.0}, fills="modelled")
     (event,) = run(task, mark(OPENS + MINUTE, "elevated"))
     assert event.blocked == (FROZEN,)
-    assert event.targets["L2"] <= 0.10 + 1e-9, "no more than what had been advised in low"
+    assert event.vectors["paced"]["L2"] > event.targets["L2"] == event.vectors["held"]["L2"]
     (later,) = run(task, mark(ENDS + MINUTE, "elevated"))
     assert later.trigger == "freeze"
     assert later.targets["L2"] > event.targets["L2"]

@@ -91,7 +91,7 @@ def test_decoding() -> None:
         (_record(portfolio(), key=None), "wrong_market", "no key"),
         (_record(CALM, key=b"EU"), "wrong_market", "must have the key US"),
         (_record(portfolio(), timestamp=portfolio().as_of - 5 * MINUTE - 1), "future", "5 minutes later"),
-        (_record(portfolio({"VX/2018-02-14": 1.5})), "invalid", "whole contracts"),
+        (_record(portfolio({"VX/2018-02-14": 1.5})), "invalid", "whole numbers"),
         (Record(PORTFOLIO_SNAPSHOTS, 0, 0, 0, b"p", b"{", JSON_HEADERS), "not_json", "no JSON"),
         (Record(PORTFOLIO_SNAPSHOTS, 0, 0, 0, b"p", None), "tombstone", "no value"),
     ],
@@ -211,14 +211,14 @@ def test_unknown_state_is_refused() -> None:
     with pytest.raises(ValueError, match="version 1"):
         _new().restore(b"regime/US", json.dumps(state | {"version": 1}).encode())
     with pytest.raises(ValueError, match="unknown state key"):
-        _new().restore(b"other/US", b'{"version":2}')
+        _new().restore(b"other/US", json.dumps({"version": state["version"]}).encode())
 
 
 def test_february_2018_from_calm_to_storm_and_back() -> None:
     """A portfolio through the real calendar: hedged in calm, rebuilt in the storm, run down afterwards."""
     task = _new()
     days = sessions(40, JAN_2)
-    book = portfolio(fills="assumed", beta=1.0)
+    book = portfolio(fills="modelled", beta=1.0)
     events = _run(task, regime("low", days[0], JAN_2_CURVE), book)
     for day in days[1:]:
         if day < FEB_5:
@@ -229,13 +229,18 @@ def test_february_2018_from_calm_to_storm_and_back() -> None:
             state, curve = "elevated", {e: 22.0 - i * 0.4 for i, e in enumerate(EXPIRIES)}
         events += _run(task, regime(state, day, curve))  # type: ignore[arg-type]
     storm = next(e for e in events if e.state == "high")
-    assert storm.targets["TT"] == pytest.approx(0.225)
-    # The February contract was rolled on 31 January, when it had fourteen days left.
+    # All of the way to the band's edge at once; Temporal Theta waits until the fear falls.
+    assert storm.targets["L2"] == pytest.approx(0.225)
+    assert storm.targets["TT"] == 0
+    assert {e.status for e in events} == {"study"}
+    # The February contract was rolled on 25 January, when it had twenty days left: one less than its layer keeps.
     rolls = [e for e in events if any(leg.symbol == "VX/2018-02-14" and leg.side == "sell" for leg in e.trades)]
-    assert [e.session_date for e in rolls] == [date(2018, 1, 31)]
+    assert [e.session_date for e in rolls] == [date(2018, 1, 25)]
     assert all(leg.symbol != "VX/2018-02-14" for e in events for leg in e.trades if e.session_date >= FEB_5)
     final = events[-1]
-    assert final.targets["L2"] == pytest.approx(0.325, abs=2e-3)
+    # With Temporal Theta shut 0.5 of H is deployed, of which Layer 2 may be 60 %: 0.30, and the band's edge is 0.275.
+    assert final.vectors["aim"]["L2"] == pytest.approx(0.30)
+    assert 0.275 - 1e-3 <= final.targets["L2"] <= 0.30
     for event in events:
         assert sum(event.targets.values()) == pytest.approx(1, abs=1e-9)
 

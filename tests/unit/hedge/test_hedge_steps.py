@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hedge_support import FEB_5, JAN_2, RULES
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processors.hedge.activation import activate, beta_trigger
-from processors.hedge.band import Step, partial, step
+from processors.hedge.band import Pace, Step, partial, stands, target
 from processors.hedge.sizing import deployable, exposure, hedge_notional, limit_exposure
 from processors.hedge.tilt import macd_tilt, tilt
 from processors.hedge.weights import SLEEVES, base, deployed, vector
@@ -105,18 +109,28 @@ def test_h() -> None:
     assert hedge_notional(RULES, -0.5, 10_000_000.0) == 0
 
 
+def test_h_is_scaled_by_the_cost_of_capital() -> None:
+    assert hedge_notional(RULES, 1.2, 10_000_000.0, 0.5) == pytest.approx(600_000)
+
+
 def test_the_exposure_limit_scales_every_layer_alike() -> None:
     weights = base(RULES, "elevated")
-    assert deployable(RULES) == pytest.approx(1.25)
-    assert limit_exposure(RULES, weights) == weights
+    # 0.5 / (4 x 0.1) = 1.25 of H; with a scale of 1.25 and a kappa of 8 it is 0.5.
+    assert deployable(RULES, 4.0) == pytest.approx(1.25)
+    assert deployable(RULES, 8.0, 1.25) == pytest.approx(0.5)
+    assert limit_exposure(weights, deployable(RULES, 4.0)) == weights
     # kappa x h0 x 0.75 = 4 x 0.25 x 0.75 = 0.75 of the portfolio's beta dollars, limit 0.5: two thirds stay.
     rules = HedgeRules(h0=0.25)
-    limited = limit_exposure(rules, weights)
-    assert exposure(rules, limited) == pytest.approx(0.5)
+    limited = limit_exposure(weights, deployable(rules, 4.0))
+    assert exposure(rules, limited, 4.0) == pytest.approx(0.5)
+    assert exposure(rules, limited, 4.0, 0.5) == pytest.approx(0.25)
     assert [limited[s] for s in SLEEVES] == pytest.approx([weights[s] * 2 / 3 for s in SLEEVES])
     assert sum(limited.values()) == pytest.approx(1, abs=1e-9)
-    assert limit_exposure(rules, limited) == limited
+    assert limit_exposure(limited, deployable(rules, 4.0)) == limited
     assert deployed(limited) == pytest.approx(0.5)
+
+
+BAND = 0.025
 
 
 @pytest.mark.parametrize(
@@ -131,7 +145,67 @@ def test_the_exposure_limit_scales_every_layer_alike() -> None:
     ],
 )
 def test_partial_adjustment(held: float, aim: float, pace: float, expected: float) -> None:
-    assert partial(held, aim, 0.025, pace) == pytest.approx(expected)
+    assert partial(held, aim, Pace(BAND, pace)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("held", "aim", "expected"),
+    [
+        (0.20, 0.2299, 0.20),  # 0.0049 beyond the band: less than the least step
+        (0.20, 0.2301, 0.205),  # 0.0051 beyond it: half would be 0.00255, the least step is 0.005
+        (0.20, 0.26, 0.2175),  # 0.035 beyond it: half of it is 0.0175
+        (0.26, 0.2301, 0.26),
+        (0.26, 0.2299, 0.255),
+        (0.0, 0.0299, 0.0),
+    ],
+)
+def test_a_step_has_a_least_size(held: float, aim: float, expected: float) -> None:
+    assert partial(held, aim, Pace(BAND, 0.5, 0.005)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("held", "aim", "unit", "expected"),
+    [
+        (0.0, 0.10, 0.06, 0.06),  # half of 0.075 is less than one contract: one contract
+        (0.0, 0.10, 0.03, 0.0375),
+        (0.0, 0.10, 0.10, 0.10),
+        (0.0, 0.10, 0.11, 0.0375),  # one contract would lead beyond the aim
+        (0.05, 0.10, 0.06, 0.0625),
+        (0.16, 0.10, 0.06, 0.1425),  # a step down is no larger for it
+    ],
+)
+def test_a_step_up_is_at_least_one_contract_unless_that_leads_beyond_the_aim(
+    held: float, aim: float, unit: float, expected: float
+) -> None:
+    assert partial(held, aim, Pace(BAND, 0.5, 0.005, unit)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("held", "unit", "expected"),
+    [
+        (0.20, 0.01, 0.10),  # no band around 0: half of what is held
+        (0.02, 0.01, 0.01),
+        (0.01, 0.01, 0.0),  # what is left is closed
+        (0.004, 0.001, 0.0),  # as is less than the least step
+        (0.0, 0.01, 0.0),
+        (-0.02, 0.01, -0.02),
+    ],
+)
+def test_an_aim_of_nothing_has_no_band(held: float, unit: float, expected: float) -> None:
+    assert partial(held, 0.0, Pace(BAND, 0.5, 0.005, unit)) == pytest.approx(expected)
+
+
+@given(
+    st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.1), st.floats(0, 1), st.floats(0, 0.02), st.floats(0, 0.2)
+)
+def test_a_step_goes_towards_the_aim_and_never_beyond_it(
+    held: float, aim: float, band: float, pace: float, least: float, unit: float
+) -> None:
+    found = partial(held, aim, Pace(band, pace, least, unit))
+    low, high = sorted((held, aim))
+    assert low - 2e-9 <= found <= high + 2e-9
+    if abs(aim - held) <= band and aim > 1e-9:
+        assert found == held
 
 
 HARD = (0.15, 0.25)
@@ -150,30 +224,53 @@ HARD = (0.15, 0.25)
     ],
 )
 def test_the_hard_band_comes_first(held: float, aim: float, expected: float) -> None:
-    assert step(None, JAN_2, held, aim, 0.025, 0.5, HARD).target == pytest.approx(expected)
+    assert target(held, aim, Pace(BAND, 0.5, 0.005, 0.01), HARD) == pytest.approx(expected)
+
+
+FEB, MAR = "VX/2018-02-14", "VX/2018-03-21"
+
+
+def _step(held: dict[str, int], **changes: object) -> Step:
+    fields: dict[str, Any] = {
+        "session_date": JAN_2,
+        "key": "low|0.200",
+        "outside": False,
+        "h": 2_000_000.0,
+        "held": held,
+        "advised": {},
+    } | changes
+    return Step(**fields)
+
+
+#: A roll of two contracts from February to March, and two more of March.
+LAST = _step({FEB: 2, MAR: 3}, advised={FEB: 0, MAR: 7})
 
 
 def test_one_step_a_session() -> None:
-    first = step(None, JAN_2, 0.0, 0.20, 0.025, 0.5)
-    for held in (0.0, 0.04, 0.0875, 0.09):
-        assert step(first, JAN_2, held, 0.20, 0.025, 0.5) is first
-    assert step(first, FEB_5, 0.0875, 0.20, 0.025, 0.5).target == pytest.approx(0.13125)
-    changed = step(first, JAN_2, 0.0875, 0.30, 0.025, 0.5)
-    assert changed.target == pytest.approx(0.0875 + 0.5 * 0.1875)
-    drifted = step(first, JAN_2, 0.30, 0.20, 0.025, 0.5)
-    assert drifted.target == pytest.approx(0.2625)
+    for held in ({FEB: 2, MAR: 3}, {FEB: 1, MAR: 3}, {MAR: 5}, {FEB: 2, MAR: 7}, {MAR: 7}):
+        assert stands(LAST, _step(held), 0.10), held
+    assert not stands(None, _step({MAR: 3}), 0.10)
+    assert not stands(LAST, _step({MAR: 7}, session_date=FEB_5), 0.10)
+    assert not stands(LAST, _step({MAR: 7}, key="low|0.225"), 0.10)
 
 
-def test_a_step_that_moved_nothing_does_not_stand() -> None:
-    rest = step(None, JAN_2, 0.19, 0.20, 0.025, 0.5)
-    assert not rest.moved
-    assert step(rest, JAN_2, 0.21, 0.20, 0.025, 0.5).target == 0.21
+@pytest.mark.parametrize(
+    "held", [{FEB: 3, MAR: 3}, {FEB: -1, MAR: 7}, {FEB: 2, MAR: 2}, {MAR: 8}, {MAR: 7, "VX/2018-04-18": 1}]
+)
+def test_a_step_does_not_stand_against_what_it_never_led_through(held: dict[str, int]) -> None:
+    assert not stands(LAST, _step(held), 0.10)
 
 
 def test_leaving_the_hard_band_ends_the_step() -> None:
-    last = Step(session_date=JAN_2, anchor=0.17, aim=0.245, target=0.24)
-    assert step(last, JAN_2, 0.24, 0.245, 0.025, 0.5, HARD) is last
-    assert step(last, JAN_2, 0.255, 0.245, 0.025, 0.5, HARD).target == 0.25
+    assert not stands(LAST, _step({MAR: 7}, outside=True), 0.10)
+    began = LAST.model_copy(update={"outside": True})
+    assert stands(began, _step({MAR: 7}, outside=True), 0.10)
+    assert stands(began, _step({MAR: 7}), 0.10)
+
+
+def test_a_change_of_h_beyond_its_tolerance_ends_the_step() -> None:
+    for h, stays in ((2_200_000.0, True), (2_200_000.5, False), (1_800_000.0, True), (1_799_999.5, False)):
+        assert stands(LAST, _step({MAR: 7}, h=h), 0.10) is stays
 
 
 def test_vectors_sum_to_one_whatever_is_in_them() -> None:

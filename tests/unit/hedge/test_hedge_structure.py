@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_hedge_chain import NOW, RATE, expiry_of, message, quoted_chain, quoted_chains, wild_chains
 
-from processors.hedge.book import Contract, list_contracts
 from processors.hedge.chain import Chain, read_chain
+from processors.hedge.futures import Contract, list_contracts
 from processors.hedge.l1 import Etn, Opening, closed, open_l1
 from processors.hedge.structure import (
     Leg,
