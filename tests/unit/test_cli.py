@@ -31,6 +31,7 @@ COMMANDS = [
     ["tail"],
     ["signals"],
     ["coverage"],
+    ["study"],
     ["demo"],
     ["config"],
     ["config", "calibration"],
