@@ -56,7 +56,8 @@ def measure(
     """A book against every limit; ``h`` is the hedge notional, USD, above 0.
 
     Carry counts what each of Layers 1 to 3 costs, earnings of another apart, beyond the lower end of Layer 1's hard
-    band in ``low``, which no budget stands against. The share of one layer in the losses of a scenario is bound only where the hedge as a whole loses enough.
+    band in ``low``, which no budget stands against. The share of one layer in the losses of a scenario is bound only
+    where the hedge as a whole loses enough.
     """
     posture = rules.postures[portfolio.policy]
     weights = vector({sleeve: book.weight(sleeve) / h for sleeve in SLEEVES})
