@@ -122,8 +122,8 @@ def days(event: Rebalance, leg: Trade) -> int:
     return (expiry - event.session_date).days
 
 
-def part(found: Followed, period: str, layer: str) -> Row:
-    return next(row for row in rows(found) if (row.period, row.part) == (period, layer))
+def table(found: Followed) -> dict[tuple[str, str], Row]:
+    return {(row.period, row.part): row for row in rows(found)}
 
 
 def show(text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,7 +138,7 @@ def test_the_table_by_year(run: Run, capsys: pytest.CaptureFixture[str]) -> None
     show(f"{len(run.states)} sessions in {run.seconds:.1f} s, {counts}\n{shown.getvalue()}", capsys)
     for found in run.studies.values():
         assert found.differences == 0
-        total = part(found, TOTAL, ALL)
+        total = table(found)[TOTAL, ALL]
         balance = sum(found.value.values()) + sum(found.cash.values())
         assert total.pnl == pytest.approx(balance, abs=0.01)
         assert total.unmarked == 0
@@ -318,10 +318,10 @@ def test_in_a_panic_the_state_is_high_and_the_week_up_to_it_paid(
 
 @pytest.mark.parametrize("name", [SMALL, LARGE])
 def test_in_the_worst_sessions_of_every_year_it_paid_and_over_all_of_them_it_cost(run: Run, name: str) -> None:
-    found = run.studies[name]
+    found = table(run.studies[name])
     for year in range(FIRST.year, LAST.year + 1):
-        assert part(found, str(year), ALL).worst > 0.0, year
-    total = part(found, TOTAL, ALL)
+        assert found[str(year), ALL].worst > 0.0, year
+    total = found[TOTAL, ALL]
     assert total.pnl < 0.0
     assert total.carry < 0.0
     assert total.dealing > 0.0
