@@ -484,6 +484,44 @@ def coverage(
 
 
 @app.command()
+def study(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that a replay wrote.")],
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings file.")] = None,
+    portfolio: Annotated[
+        str | None, typer.Option("--portfolio", metavar="NAME", help="One portfolio; else all of them.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the hedge of a replay would have earned and cost: by year and layer.
+
+    Events, rolls, turnover over H, what dealing cost, carry, P&L, its largest drawdown, and the P&L in the five
+    sessions of each year in which the SPX fell most. The calibration must be that of the replay.
+
+    Every leg is taken to be dealt in full at its limit, the worst price that its event names. Futures are marked at
+    the settlements of their own contract; what is held at its expiry settles at the last settlement before it. Option
+    prices are MODELLED from the VX curve and VVIX where no chain was recorded, and the marks of options always are:
+    nobody quoted them. Fees are the calibration's for options and 2 USD a contract and side for futures. Margin,
+    interest and taxes are left out. It is a study of the rules, no record of returns.
+
+    \b
+    Examples:
+      alvh replay recordings/2004-2019 --out out --fills modelled && alvh study out
+      alvh study out --portfolio spx-1m --json
+    """
+    calibration = _settings(context, config).load_calibration()
+    from processors.study.read import followed
+    from processors.study.show import tables
+    from processors.study.table import document
+
+    found = followed(directory, calibration, portfolio)
+    if as_json:
+        _print_json({"portfolios": [document(each) for each in found]})
+        return
+    _print_table(tables(found))
+
+
+@app.command()
 def demo(
     context: typer.Context,
     first: Annotated[str, typer.Option("--from", metavar="DATE", help="First session shown.")] = "2017-06-01",

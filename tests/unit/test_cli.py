@@ -32,6 +32,7 @@ COMMANDS = [
     ["explain"],
     ["signals"],
     ["coverage"],
+    ["study"],
     ["demo"],
     ["config"],
     ["config", "calibration"],
