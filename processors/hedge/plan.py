@@ -255,7 +255,8 @@ class _Planner:
         contracts: Quantities | None,
         steps: Mapping[Sleeve, Step],
     ) -> Plan:
-        moved = {sleeve: step for sleeve, step in steps.items() if step.advised != step.held}
+        # The steps of a session stand together: what one layer frees is not spent by another before the next.
+        moved = dict(steps) if any(step.advised != step.held for step in steps.values()) else {}
         return Plan(
             h=h,
             h_scale=self.scale,
