@@ -181,7 +181,7 @@ class _Planner:
         activated = activate(rules, dragged, self.memory.l3_on or divergence_trigger(signals))
         gated = activated
         if self.openings.theta_shut:
-            held = self.book.long("TT") / self.h if self.h else 0.0
+            held = self._owned("TT") / self.h if self.h else 0.0
             gated = vector({**sleeves(activated), "TT": min(activated["TT"], held)})
         engaged = engage(
             rules.engine,
