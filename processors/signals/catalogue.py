@@ -76,7 +76,7 @@ CATALOGUE: Final = (
         "advised has changed. The comparison with a static hedge that is only rolled is not in this version.",
         inputs=("portfolio",),
         place="processors.hedge.evaluate",
-        test="tests/unit/hedge/test_hedge_properties.py",
+        test="tests/unit/hedge/test_hedge_invariants.py",
     ),
     Concept(
         4,
@@ -667,7 +667,7 @@ CATALOGUE: Final = (
         default="hedge.postures.steward.reserve_min = 0.25; hedge.postures.promoter.reserve_min = 0.1; "
         "hedge.postures.promoter.pace = 1",
         place="processors.hedge.caps",
-        test="tests/unit/hedge/test_hedge_properties.py",
+        test="tests/unit/hedge/test_hedge_invariants.py",
     ),
     Concept(
         52,
