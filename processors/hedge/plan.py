@@ -367,8 +367,10 @@ class _Planner:
                 contracts[sleeve] = steps[sleeve].advised
             after = self.read(self._positions(contracts))
             grown = [s for s in SLEEVES if after.long(s) / h > max(owned[s], 0.0) + EPSILON]
-            if standing and self._beyond(owned, after, grown, h):
-                standing = False  # what was advised earlier in the session would break a cap at the prices of now
+            lost = not after.valued or not set(after.unpriced) <= set(self.book.unpriced)
+            if standing and (lost or self._beyond(owned, after, grown, h)):
+                # What was advised earlier in the session has no price any more, or would break a cap at those of now.
+                standing = False
                 continue
             broken = self._broken(after, h) & (set(grown) - refused) if grown else set()
             if not broken:
