@@ -46,7 +46,7 @@ class Memory(Record):
     premiums: tuple[Premium, ...] = Field(
         default=(), description="premiums of the last year by day, where fills are assumed"
     )
-    steps: dict[Sleeve, Step] = Field(default_factory=dict, description="the session's step of each layer that moves")
+    steps: dict[Sleeve, Step] = Field(default_factory=dict, description="the session's steps, once a layer moves")
     targets: Weights | None = Field(default=None, description="weights last published; absent before the first")
     positions: tuple[Position, ...] | None = Field(
         default=None, description="the book after assumed fills; absent: as in the newest snapshot"

@@ -162,7 +162,7 @@ class _Planner:
             l3_on=self.memory.l3_on,
             engine_on=self.memory.engine_on,
             drag=drag,
-            theta=self.book.long("TT") / self.h if self.h else 0.0,
+            theta=self._owned("TT") / self.h if self.h else 0.0,
             deployable=self.deployable,
         )
         found = aims(rules, self.state, market.signals, openings, stance)
@@ -227,7 +227,8 @@ class _Planner:
         contracts: Quantities | None,
         steps: Mapping[Sleeve, Step],
     ) -> Plan:
-        moved = {sleeve: step for sleeve, step in steps.items() if step.advised != step.held}
+        # The steps of a session stand together: what one layer frees is not spent by another before the next.
+        moved = dict(steps) if any(step.advised != step.held for step in steps.values()) else {}
         return Plan(
             h=h,
             h_scale=self.scale,
@@ -319,8 +320,10 @@ class _Planner:
             same = all(not changes(self.book.quantities(s), contracts[s]) for s in SLEEVES)
             after = self.book if same else self.read(self._positions(contracts))
             grown = [s for s in SLEEVES if after.long(s) / h > max(owned[s], 0.0) + EPSILON]
-            if standing and self._beyond(owned, after, grown, h):
-                standing = False  # what was advised earlier in the session would break a cap at the prices of now
+            lost = not after.valued or not set(after.unpriced) <= set(self.book.unpriced)
+            if standing and (lost or self._beyond(owned, after, grown, h)):
+                # What was advised earlier in the session has no price any more, or would break a cap at those of now.
+                standing = False
                 continue
             broken = self._broken(after, h) & (set(grown) - refused) if grown else set()
             if not broken:
