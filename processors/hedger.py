@@ -163,8 +163,10 @@ class HedgeTask:
         if trigger is None:
             return []
         names = self._screens[regime.market].loud(state)
-        self._counts[("alvh_portfolios_screened_total", "evaluated")] += len(names)
-        self._counts[("alvh_portfolios_screened_total", "quiet")] += len(self._screens[regime.market]) - len(names)
+        quiet = len(self._screens[regime.market]) - len(names)
+        for outcome, amount in (("evaluated", len(names)), ("quiet", quiet)):
+            if amount:
+                self._counts[("alvh_portfolios_screened_total", outcome)] += amount
         return [out for name in names for out in self._evaluate(name, trigger)]
 
     def _snapshot(self, portfolio: Portfolio) -> list[Out]:

@@ -222,9 +222,9 @@ def _table() -> dict[State, Weights]:
 def _windows() -> dict[Sleeve, LayerWindow]:
     return {
         "L1": LayerWindow(dte_min=15, dte_max=62, dte_target=30, roll_dte=21),
-        "L2": LayerWindow(dte_min=90, dte_max=185, dte_target=110, roll_dte=62),
-        "L3": LayerWindow(dte_min=186, dte_max=None, dte_target=220, roll_dte=186),
-        "TT": LayerWindow(dte_min=21, dte_max=45, dte_target=30, roll_dte=21),
+        "L2": LayerWindow(dte_min=90, dte_max=185, dte_target=110, roll_dte=35),
+        "L3": LayerWindow(dte_min=186, dte_max=None, dte_target=220, roll_dte=110),
+        "TT": LayerWindow(dte_min=21, dte_max=45, dte_target=45, roll_dte=21),
     }
 
 

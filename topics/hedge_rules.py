@@ -127,8 +127,8 @@ class ConvexityRules(Record):
     )
     tail_delta: Number = Field(default=0.30, gt=0, lt=1, description="forward delta of those calls")
     tail_window: LayerWindow = Field(
-        default_factory=lambda: LayerWindow(dte_min=21, dte_max=45, dte_target=30),
-        description="their days to expiry",
+        default_factory=lambda: LayerWindow(dte_min=21, dte_max=45, dte_target=30, roll_dte=3),
+        description="their days to expiry; held nearly to it, as in the VIX Tail Hedge Index",
     )
 
     @model_validator(mode="after")
@@ -164,6 +164,7 @@ class ThetaRules(Record):
     exit_dte: int = Field(
         default=21, ge=0, description="days to expiry at which it is closed; it is opened only above them"
     )
+    hold_min: int = Field(default=7, ge=1, description="fewest days from its opening to that")
 
 
 # How large the hedge is

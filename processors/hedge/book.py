@@ -297,7 +297,7 @@ class _Reader:
     def _tenor(self, layer: Sleeve, kind: Kind, days: int) -> int:
         tail = self._rules.convexity.tail_window
         if layer == "L3" and kind == "call" and tail.dte_max is not None and days <= tail.dte_max:
-            return tail.dte_min
+            return tail.dte_min if tail.roll_dte is None else tail.roll_dte
         return roll_dte(self._rules, layer)
 
     def _close(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from processors.hedge.attribution import attribute
 from processors.hedge.book import ExitView, read_book
 from processors.hedge.carry import carry_budget
-from processors.hedge.limits import Standing, measure
+from processors.hedge.limits import Standing, measure, stress_shares
 from processors.hedge.liquidity import portfolio_quick_ratio
 from processors.hedge.memory import Capital, Memory
 from processors.hedge.openings import Modelled, Openings, open_market
@@ -183,6 +183,7 @@ def _event(
     else:
         approvals = rules.approvals_reduce if found.reduces else 0
     before, after = _measured(rules, market, openings, portfolio, found)
+    share_before, share_after = stress_shares(rules, before, after, found.h) if found.h else ({}, {})
     timing = schedule(rules, market, openings, trades, event_ts, found.memory.entered_high == regime.session_date)
     vectors = {name: dict(weights) for name, weights in found.vectors.items()}
     options = any(parse_symbol(leg.symbol).kind == "option" for leg in trades)
@@ -213,12 +214,12 @@ def _event(
         targets=dict(found.target),
         windows=_windows(rules, found),
         trades=trades,
-        limits=dict(after.limits),
-        limits_before=dict(before.limits),
+        limits={**after.limits, **share_after},
+        limits_before={**before.limits, **share_before},
         dte=dict(after.dte),
         dte_before=dict(before.dte),
         premium_at_risk=dict(after.at_risk),
-        stress=dict(after.stress),
+        stress={outcome.scenario: outcome.total for outcome in after.outcomes},
         blocked=found.blocked,
         shut={layer: found.shut[layer] for layer in SLEEVES if layer in found.shut},
         alerts=(*found.alerts, *(("carry:soft",) if after.limits.get("carry", 0.0) > rules.carry.soft else ())),

@@ -28,13 +28,13 @@ class Standing:
         limits: each limit's value and its bound as ``NAME_max`` or ``NAME_min``.
         dte: days to expiry by layer, weighted by what the lots weigh.
         at_risk: most that the options of a layer can lose, USD.
-        stress: P&L by scenario, USD.
+        outcomes: P&L by scenario.
     """
 
     limits: Mapping[str, float] = field(default_factory=dict)
     dte: Mapping[Layer, float] = field(default_factory=dict)
     at_risk: Mapping[Layer, float] = field(default_factory=dict)
-    stress: Mapping[str, float] = field(default_factory=dict)
+    outcomes: tuple[Outcome, ...] = ()
 
 
 def measure(
@@ -56,8 +56,7 @@ def measure(
     """A book against every limit; ``h`` is the hedge notional, USD, above 0.
 
     Carry counts what each of Layers 1 to 3 costs, earnings of another apart, beyond the lower end of Layer 1's hard
-    band in ``low``, which no budget stands against. The share of one layer in the losses of a scenario is bound only
-    where the hedge as a whole loses enough.
+    band in ``low``, which no budget stands against.
     """
     posture = rules.postures[portfolio.policy]
     weights = vector({sleeve: book.weight(sleeve) / h for sleeve in SLEEVES})
@@ -85,7 +84,9 @@ def measure(
     lots = [lot for each in book.layers.values() for lot in each]
     lines = book_lines(openings, lots, engine_share)
     outcomes = () if lines is None or not len(lines) or vix is None else stress(rules.stress, lines, vix)
-    limits |= _stress_limits(rules, outcomes, h)
+    if outcomes:
+        engine = max(0.0, *(-outcome.engine / h for outcome in outcomes))
+        limits |= {"stress_engine": engine, "stress_engine_max": rules.stress.engine_max}
     at_risk: dict[Layer, float] = {}
     for sleeve in SLEEVES:
         risk = sum(lot.at_risk * lot.units for lot in book.layers.get(sleeve, ()) if lot.value is not None)
@@ -95,7 +96,7 @@ def measure(
         limits={name: tidy(value) for name, value in limits.items()},
         dte=_dte(book),
         at_risk=at_risk,
-        stress={outcome.scenario: outcome.total for outcome in outcomes},
+        outcomes=outcomes,
     )
 
 
@@ -118,20 +119,21 @@ def _carry(
     return total
 
 
-def _stress_limits(rules: HedgeRules, outcomes: tuple[Outcome, ...], h: float) -> dict[str, float]:
-    """The largest share of one layer in a loss that is judged, and the second engine's largest loss."""
-    if not outcomes:
-        return {}
-    losing = [outcome for outcome in outcomes if outcome.total < 0.0 and outcome.loss_share is not None]
-    judged = [outcome for outcome in losing if -outcome.total > rules.stress.judged_from * h]
-    shares = [outcome.loss_share for outcome in judged or losing if outcome.loss_share is not None]
-    limits = {
-        "stress_engine": max(0.0, *(-outcome.engine / h for outcome in outcomes)),
-        "stress_engine_max": rules.stress.engine_max,
-    }
-    if shares:
-        limits |= {"stress_share": max(shares), "stress_share_max": rules.stress.share_max if judged else 1.0}
-    return limits
+def stress_shares(
+    rules: HedgeRules, before: Standing, after: Standing, h: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The largest share of one layer in the loss of a scenario, before and after the trade, with its bound.
+
+    Only scenarios count in which the hedge as a whole loses enough after the trade; with none there is no such limit.
+    """
+    judged = [o for o in after.outcomes if -o.total > rules.stress.judged_from * h and o.loss_share is not None]
+    if not judged:
+        return {}, {}
+    names = {outcome.scenario for outcome in judged}
+    then = max(outcome.loss_share or 0.0 for outcome in judged)
+    now = max((o.loss_share or 0.0 for o in before.outcomes if o.scenario in names), default=0.0)
+    bound = {"stress_share_max": rules.stress.share_max}
+    return {"stress_share": tidy(now), **bound}, {"stress_share": tidy(then), **bound}
 
 
 def _dte(book: Book) -> dict[Layer, float]:

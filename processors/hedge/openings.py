@@ -174,8 +174,6 @@ def _chain(rules: HedgeRules, view: MarketView, model: bool) -> tuple[Chain | No
             chain = read_chain(message, view.now, continuous, rules.chain)
             return chain, "live" if chain.executable else "chain:modelled"
         why = "chain:stale"
-    elif message is None and view.regime.curve:
-        why = "chain:modelled"
     curve = _curve(view)
     if not model or not len(curve):
         return None, why

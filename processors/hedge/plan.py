@@ -21,12 +21,13 @@ from processors.hedge.book_lines import book_lines, layer_cost
 from processors.hedge.caps import cap_adds
 from processors.hedge.carry import carry_budget, limit_carry, limit_premium, premium_room
 from processors.hedge.contracts import changes, size, smallest
+from processors.hedge.futures import MULTIPLIER
 from processors.hedge.liquidity import portfolio_quick_ratio
 from processors.hedge.memory import Memory
 from processors.hedge.openings import Opening, Openings, Slot
 from processors.hedge.second_engine import RUNS
 from processors.hedge.sizing import deployable, hedge_notional
-from processors.hedge.stress import breaches, stress
+from processors.hedge.stress import Outcome, breaches, stress
 from processors.hedge.view import MarketView
 from processors.hedge.wacc import hedge_scale
 from processors.hedge.watch import watched
@@ -45,6 +46,11 @@ SLOTS: Final[Mapping[Sleeve, tuple[Slot, ...]]] = {
     "L3": ("tail", "L3"),
     "TT": ("TT",),
 }
+#: The least share of an add that is tried before it is given up.
+_LEAST_CUT: Final = 0.125
+#: Limits are not broken by less than this.
+_CLOSE: Final = 1e-6
+
 Quantities = Mapping[Sleeve, Mapping[str, int]]
 
 
@@ -307,34 +313,46 @@ class _Planner:
     def _contracts(
         self, owned: Vector, limited: Vector, frozen: Sequence[Sleeve], h: float
     ) -> tuple[dict[Sleeve, dict[str, int]], Book, dict[Sleeve, Step], Vector]:
-        """Whole contracts by layer, the book after the trade, and the steps, without adds that break a stress limit."""
+        """Whole contracts by layer, the book after the trade, and the steps, with adds cut until no limit is broken."""
         standing = True
-        refused: set[Sleeve] = set()
+        left: dict[Sleeve, float] = {}
         weights = limited
         while True:
             contracts: dict[Sleeve, dict[str, int]] = {}
             steps: dict[Sleeve, Step] = {}
             for sleeve in SLEEVES:
-                steps[sleeve] = self._step(sleeve, owned, weights, sleeve in frozen, sleeve in refused, h, standing)
+                cut = left.get(sleeve, 1.0)
+                steps[sleeve] = self._step(sleeve, owned, weights, sleeve in frozen, cut, h, standing)
                 contracts[sleeve] = steps[sleeve].advised
             same = all(not changes(self.book.quantities(s), contracts[s]) for s in SLEEVES)
             after = self.book if same else self.read(self._positions(contracts))
-            grown = [s for s in SLEEVES if after.long(s) / h > max(owned[s], 0.0) + EPSILON]
+            grown = [s for s in SLEEVES if self._grows(s, after, owned, h)]
             lost = not after.valued or not set(after.unpriced) <= set(self.book.unpriced)
-            if standing and (lost or self._beyond(owned, after, grown, h)):
+            beyond = self._beyond(owned, after, grown, h)
+            if standing and (lost or beyond):
                 # What was advised earlier in the session has no price any more, or would break a cap at those of now.
                 standing = False
                 continue
-            broken = self._broken(after, h) & (set(grown) - refused) if grown else set()
+            broken = beyond or self._broken(after, grown, h)
             if not broken:
-                for sleeve in refused:
-                    self.shut[sleeve] = (*self.shut[sleeve], "stress")
+                for sleeve in left:
+                    self.shut[sleeve] = (*self.shut[sleeve], "limits")
                 return contracts, after, steps, weights
-            refused |= broken
-            weights = vector({**sleeves(weights), **{s: min(weights[s], max(owned[s], 0.0)) for s in broken}})
+            for sleeve in broken:
+                now = left.get(sleeve, 1.0)
+                left[sleeve] = now / 2 if now > _LEAST_CUT else 0.0
+            kept = {s: owned[s] + cut * max(0.0, limited[s] - owned[s]) for s, cut in left.items()}
+            weights = vector({**sleeves(weights), **{s: min(limited[s], weight) for s, weight in kept.items()}})
+
+    def _grows(self, sleeve: Sleeve, after: Book, owned: Vector, h: float) -> bool:
+        """Whether a layer becomes larger by more than what its contracts are worth more after a roll."""
+        if after.long(sleeve) / h <= max(owned[sleeve], 0.0) + EPSILON:
+            return False
+        price = self.openings.futures[0].price if self.openings.futures else 1.0
+        return sleeve != "L1" or _flat(after, price) > _flat(self.book, price) * (1.0 + EPSILON)
 
     def _step(
-        self, sleeve: Sleeve, owned: Vector, weights: Vector, frozen: bool, refused: bool, h: float, standing: bool
+        self, sleeve: Sleeve, owned: Vector, weights: Vector, frozen: bool, cut: float, h: float, standing: bool
     ) -> Step:
         """A layer's step of the session: the one that stands, or a new one from what is held now."""
         lots = self.book.layers.get(sleeve, ())
@@ -346,7 +364,8 @@ class _Planner:
             (
                 self.state,
                 "held" if abs(aim - owned[sleeve]) <= EPSILON else f"{aim:.3f}",
-                *(name for name, on in (("frozen", frozen), ("stress", refused)) if on),
+                *(("frozen",) if frozen else ()),
+                *((f"cut to {cut:g}",) if cut < 1.0 else ()),
             )
         )
         step = Step(session_date=self.session_date, key=key, goes=goes, outside=hard, h=tidy(h), held=have, advised={})
@@ -354,7 +373,7 @@ class _Planner:
         if standing and last is not None and stands(last, step, self.rules.h_tolerance):
             return last
         budget = max(weights[sleeve], 0.0) * h
-        opens = self._opens(sleeve) and not refused
+        opens = self._opens(sleeve) and cut > 0.0
         sized = size(lots, self._slots(sleeve, budget), budget, opens, max(aim, 0.0) * h, rolls_only=frozen)
         advised = {symbol: n for symbol, n in sized.quantities().items() if n or symbol in have}
         return step.model_copy(update={"advised": advised})
@@ -379,24 +398,34 @@ class _Planner:
         structures = [self.openings.found[slot].structure for slot in SLOTS[sleeve] if slot in self.openings.found]
         return {leg.symbol: leg.price for structure in structures if structure is not None for leg in structure.legs}
 
-    def _beyond(self, owned: Vector, after: Book, grown: Sequence[Sleeve], h: float) -> bool:
-        """Whether adds lead beyond a cap that what is held does not already break."""
+    def _beyond(self, owned: Vector, after: Book, grown: Sequence[Sleeve], h: float) -> set[Sleeve]:
+        """Layers whose adds, in whole contracts, lead beyond a cap that what is held does not already break."""
         if not grown:
-            return False
+            return set()
         weights = vector({sleeve: max(after.long(sleeve), 0.0) / h for sleeve in SLEEVES})
         within = cap_adds(self.rules, self.posture, self.state, sleeves(owned), weights, self.deployable)
-        return any(weights[sleeve] - within[sleeve] > 1e-6 for sleeve in grown)
+        return {sleeve for sleeve in grown if weights[sleeve] - within[sleeve] > _CLOSE}
 
-    def _broken(self, after: Book, h: float) -> set[Sleeve]:
-        """Layers whose losses break a stress limit after the trade."""
-        lines = book_lines(self.openings, [lot for lots in after.layers.values() for lot in lots], self.engine_share)
-        if lines is None or not len(lines) or self.exits.vix is None:
+    def _broken(self, after: Book, grown: Sequence[Sleeve], h: float) -> set[Sleeve]:
+        """Layers whose adds break a stress limit, or make worse what breaks one already."""
+        now, then = self._stressed(self.book), self._stressed(after)
+        if not grown or then is None:
             return set()
-        outcomes = stress(self.rules.stress, lines, self.exits.vix)
+        shares = {} if now is None else {outcome.scenario: outcome.loss_share or 0.0 for outcome in now}
         found: set[Sleeve] = set()
-        for breach in breaches(self.rules.stress, outcomes, h):
-            found |= {"L2", "L3"} if breach.layer is None else {breach.layer}
+        for breach in breaches(self.rules.stress, then, h):
+            if breach.layer is None:
+                found |= {sleeve for sleeve in grown if sleeve in ("L2", "L3")}
+            elif breach.value > shares.get(breach.scenario, 0.0) + _CLOSE:
+                # The layer that loses most; where that has not grown, what did made the hedge large enough to judge.
+                found |= {breach.layer} & set(grown) or set(grown)
         return found
+
+    def _stressed(self, book: Book) -> tuple[Outcome, ...] | None:
+        lines = book_lines(self.openings, [lot for lots in book.layers.values() for lot in lots], self.engine_share)
+        if lines is None or not len(lines) or self.exits.vix is None:
+            return None
+        return stress(self.rules.stress, lines, self.exits.vix)
 
     @property
     def engine_share(self) -> float:
@@ -409,6 +438,15 @@ def _without_adds(frozen: Sequence[Sleeve], owned: Vector, wanted: Vector) -> Ve
     """``wanted`` with the frozen layers no larger than what is owned."""
     least = {sleeve: min(wanted[sleeve], max(owned[sleeve], 0.0)) for sleeve in frozen}
     return vector({**sleeves(wanted), **least})
+
+
+def _flat(book: Book, price: float) -> float:
+    """What Layer 1 would weigh if every future stood at one price: a roll that keeps its contracts changes nothing."""
+    total = 0.0
+    for lot in book.layers.get("L1", ()):
+        unit = MULTIPLIER[lot.ratios[0][0].split("/")[0]] * price if lot.kind == "future" else lot.unit
+        total += max(lot.units, 0) * unit
+    return total
 
 
 def _within(weight: float, hard: tuple[float, float]) -> bool:

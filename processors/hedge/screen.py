@@ -221,7 +221,7 @@ class Screen:
             p.quantity < 0 and p.layer == "L3" and parse_symbol(p.symbol).expiry == instrument.expiry
             for p in positions
         )
-        return None if sold else _Place("L3", tail.dte_min)
+        return None if sold else _Place("L3", tail.dte_min if tail.roll_dte is None else tail.roll_dte)
 
     def _symbol(self, symbol: str) -> int:
         code = self._symbols.get(symbol)

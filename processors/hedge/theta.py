@@ -111,7 +111,7 @@ def build_theta(
     rules = ThetaRules() if rules is None else rules
     if reasons := shut(view, rules):
         return Unbuildable("; ".join(reasons))
-    quotes = chain.nearest(window.model_copy(update={"dte_min": max(window.dte_min, rules.exit_dte + 1)}))
+    quotes = chain.nearest(window.model_copy(update={"dte_min": max(window.dte_min, rules.exit_dte + rules.hold_min)}))
     if isinstance(quotes, Unavailable):
         return Unbuildable(quotes.reason)
     strikes = quotes.open_calls()

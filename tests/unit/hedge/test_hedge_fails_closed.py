@@ -77,7 +77,7 @@ def test_without_any_fault_the_same_portfolio_is_added_to() -> None:
 
 @pytest.mark.parametrize(
     ("quotes", "reason"),
-    [("stale", "chain:stale"), ("empty", "chain:missing"), ("model", "chain:modelled"), ("missing", "chain:modelled")],
+    [("stale", "chain:stale"), ("empty", "chain:missing"), ("model", "chain:modelled"), ("missing", "chain:missing")],
 )
 def test_no_option_is_opened_without_live_quotes(quotes: Any, reason: str) -> None:
     market = replace(GOOD, quotes=quotes)

@@ -159,7 +159,7 @@ def test_openings_are_worked_out_once_and_anew_with_every_change() -> None:
     assert state.openings(RULES, "study") is state.openings(RULES, "study")
     state.take_chain(live_chain(JAN_2, flat_curve(JAN_2)))
     second = state.openings(RULES, "nothing")
-    assert (first.quotes, second.quotes) == ("chain:modelled", "live")
+    assert (first.quotes, second.quotes) == ("chain:missing", "live")
     state.take(_mark(_days(2)[-1]))
     assert state.openings(RULES, "nothing").quotes == "chain:stale"
 

@@ -37,18 +37,18 @@ def test_a_live_chain_is_dealt_on() -> None:
 def test_without_a_chain_a_model_values_or_studies_and_nothing_else() -> None:
     market = view(regime("low"))
     nothing = opened_in(market)
-    assert (nothing.quotes, nothing.chain) == ("chain:modelled", None)
+    assert (nothing.quotes, nothing.chain) == ("chain:missing", None)
     assert {nothing.refused[slot] for slot in ("L2", "L3", "tail", "TT")} == {"no option chain"}
     values = opened_in(market, "values")
     assert values.chain is not None
     assert not values.chain.executable
     assert set(values.found) == {"future"}
     assert {values.refused[slot] for slot in ("L2", "L3", "tail", "TT")} == {
-        "options cannot be dealt on: chain:modelled"
+        "options cannot be dealt on: chain:missing"
     }
     study = opened_in(market, "study")
     assert set(study.found) == {"future", "L2", "L3", "tail"}
-    assert study.quotes == "chain:modelled"
+    assert study.quotes == "chain:missing"
     structure = study.found["L2"].structure
     assert structure is not None
     assert not structure.executable

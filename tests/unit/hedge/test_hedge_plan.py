@@ -71,7 +71,7 @@ def test_the_first_hedge_of_a_calm_market() -> None:
     assert found.vectors["paced"]["L3"] == 0.0  # inactive: 0.0125 is within the band
     # Nobody quotes options: what they should be is said, and nothing of it is opened.
     assert found.vectors["blocked"]["L2"] == found.target["L2"] == 0.0
-    assert {found.shut[layer][0] for layer in ("L2", "L3", "TT")} == {"chain:modelled"}
+    assert {found.shut[layer][0] for layer in ("L2", "L3", "TT")} == {"chain:missing"}
     assert _held(found) == {FEB_14: 29}
     assert found.vectors["whole"] == pytest.approx({"L1": 0.174, "L2": 0.0, "L3": 0.0, "TT": 0.0, "R": 0.826})
 
