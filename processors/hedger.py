@@ -152,7 +152,6 @@ class HedgeTask:
         if state is None:
             state = MarketState.first(self._rules, regime, self._early.pop(regime.market, None))
             self._markets[regime.market] = state
-            self._screens.setdefault(regime.market, Screen(self._rules))
         counted = state.take(regime)
         self._changed["regime"].add(regime.market)
         if counted is not None:
@@ -162,8 +161,9 @@ class HedgeTask:
         trigger = _trigger(before, regime)
         if trigger is None:
             return []
-        names = self._screens[regime.market].loud(state)
-        quiet = len(self._screens[regime.market]) - len(names)
+        screen = self._screens.setdefault(regime.market, Screen(self._rules))
+        names = screen.loud(state)
+        quiet = len(screen) - len(names)
         for outcome, amount in (("evaluated", len(names)), ("quiet", quiet)):
             if amount:
                 self._counts[("alvh_portfolios_screened_total", outcome)] += amount

@@ -86,7 +86,7 @@ CATALOGUE: Final = (
         "Moving exposure between expiries so that a layer stays in its tenor: what falls below the days to roll is "
         "closed and opened anew, futures and spreads alike, all legs in one package. No later data is ever used.",
         inputs=("VX", "portfolio"),
-        default="hedge.windows.L1.roll_dte = 21; hedge.windows.L2.roll_dte = 62; hedge.windows.L3.roll_dte = 186",
+        default="hedge.windows.L1.roll_dte = 21; hedge.windows.L2.roll_dte = 35; hedge.windows.L3.roll_dte = 110",
         place="processors.hedge.contracts",
         test="tests/unit/hedge/test_hedge_contracts.py",
     ),

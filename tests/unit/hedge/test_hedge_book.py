@@ -249,10 +249,10 @@ def test_far_calls_of_layer_3_weigh_by_what_spot_moves_them_and_its_tail_in_full
 
 @pytest.mark.parametrize(
     ("layer", "tail", "first"),
-    [("L2", False, 61), ("L3", False, 185), ("L3", True, 20)],
+    [("L2", False, 34), ("L3", False, 109), ("L3", True, 2)],
 )
 def test_options_are_rolled_below_the_tenor_of_their_layer(layer: Layer, tail: bool, first: int) -> None:
-    """The first day to expiry at which it is rolled: 62 and 186 days; the tail at three weeks."""
+    """The first day to expiry at which it is rolled: 35 and 110 days; the tail in the last three."""
     expiry = FEB if tail else AUG
     for days, roll in ((first + 1, False), (first, True)):
         day = expiry - timedelta(days=days)

@@ -343,7 +343,7 @@ def _check_option_limit(seen: Seen, leg: Trade) -> None:
     quotes = chain.on(option.expiry)
     bid, ask = quotes.quote(1, option.strike)  # type: ignore[union-attr]
     side = ask if leg.side == "buy" else bid
-    if side is None:
+    if side is None or (leg.side == "sell" and side < 0.05):  # less than a tick is no price to sell at
         assert leg.limit is None
         assert not seen.said.packages[leg.package].executable
     else:
@@ -545,7 +545,7 @@ def _blocked(kind: str) -> Callable[[Seen], bool]:
 BY_HAND: dict[str, tuple[History, str, Callable[[Seen], bool]]] = {
     "a hedge is built up": ([CALM] * 4, "steward", lambda seen: bool(seen.said.trades)),
     "and rolled": ([CALM, CALM, replace(CALM, days=20), replace(CALM, days=20)], "promoter", _acted("L1", "roll")),
-    "a spread is rolled": ([CALM, replace(CALM, days=20), replace(CALM, days=20)], "promoter", _acted("L2", "roll")),
+    "a spread is rolled": ([CALM, *[replace(CALM, days=20)] * 5], "promoter", _acted("L2", "roll")),
     "fear falls after a spike": ([SPIKE] * 3, "promoter", _acted("TT", "open")),
     "and calm returns": ([SPIKE, SPIKE, replace(CALM, state="low", days=20)], "promoter", _acted("TT", "close")),
     "the second engine runs": (

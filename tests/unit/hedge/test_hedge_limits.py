@@ -10,7 +10,7 @@ from hedge_support import EXPIRIES, JAN_2, JAN_2_CURVE, RULES, portfolio, regime
 
 from processors.hedge import MarketView, Openings
 from processors.hedge.book import Book, ExitView, read_book
-from processors.hedge.limits import Standing, measure
+from processors.hedge.limits import Standing, measure, stress_shares
 from processors.hedge.lines import Line, Lines
 from processors.hedge.stress import stress
 from processors.pricing import Unavailable
@@ -141,19 +141,24 @@ def test_without_a_curve_carry_is_not_known() -> None:
 # Stress
 
 
+def _pnl(standing: Standing) -> dict[str, float]:
+    return {outcome.scenario: outcome.total for outcome in standing.outcomes}
+
+
 def test_stress_of_futures_by_hand() -> None:
     # 10 of February, 43 days: VIX up 20 moves it by 20 x 5.3^-0.6, and 30 % down of 20 by -6 x 5.3^-0.6.
     found = _measure(FLAT, _book(FLAT, {FEB: 10}))
     share = 5.3**-0.6
-    assert found.stress["vix_up_20"] == pytest.approx(10_000 * 20 * share)
-    assert found.stress["vol_crush"] == pytest.approx(-10_000 * 6 * share)
-    assert found.stress["gap"] == pytest.approx(10_000 * 20 * share)
+    assert _pnl(found)["vix_up_20"] == pytest.approx(10_000 * 20 * share)
+    assert _pnl(found)["vol_crush"] == pytest.approx(-10_000 * 6 * share)
+    assert _pnl(found)["gap"] == pytest.approx(10_000 * 20 * share)
     # 10,000 x 2.206 is 1.1 % of H: one layer may bear all of a loss that small.
-    assert (found.limits["stress_share"], found.limits["stress_share_max"]) == (1.0, 1.0)
+    assert stress_shares(RULES, found, found, H) == ({}, {})
     # 50 of them lose 5.5 %: now its share is judged.
     judged = _measure(FLAT, _book(FLAT, {FEB: 50}))
-    assert judged.stress["vol_crush"] / H < -0.05
-    assert (judged.limits["stress_share"], judged.limits["stress_share_max"]) == (1.0, 0.5)
+    assert _pnl(judged)["vol_crush"] / H < -0.05
+    before, after = stress_shares(RULES, found, judged, H)
+    assert before == after == {"stress_share": 1.0, "stress_share_max": 0.5}
     assert judged.limits["stress_engine"] == 0.0
 
 
@@ -162,8 +167,8 @@ def test_the_second_engines_part_is_its_share_of_layers_2_and_3() -> None:
     whole = _measure(FLAT, book)
     part = _measure(FLAT, book, engine_share=0.2)
     only = _measure(FLAT, _book(FLAT, {L2[0]: 2_000.0, L2[1]: -2_000.0}))
-    assert part.stress == whole.stress
-    worst = -min(only.stress.values()) / H
+    assert _pnl(part) == _pnl(whole)
+    worst = -min(_pnl(only).values()) / H
     assert part.limits["stress_engine"] == pytest.approx(0.2 * worst)
     assert part.limits["stress_engine_max"] == 0.10
 
@@ -178,12 +183,12 @@ def test_options_are_stressed_on_their_own_forward_and_vol() -> None:
         for n, strike, vol in zip((100, -100), (23.0, 32.5), vols, strict=True)
     )
     wanted = {each.scenario: each.total for each in stress(RULES.stress, lines, 20.0)}
-    assert _measure(FLAT, _book(FLAT, {L2[0]: 100, L2[1]: -100})).stress == pytest.approx(wanted)
+    assert _pnl(_measure(FLAT, _book(FLAT, {L2[0]: 100, L2[1]: -100}))) == pytest.approx(wanted)
 
 
 def test_without_vix_there_is_no_stress() -> None:
     found = _measure(FLAT, _book(FLAT, {FEB: 10}), vix=None)
-    assert found.stress == {}
+    assert _pnl(found) == {}
     assert not any(name.startswith("stress") for name in found.limits)
 
 
@@ -217,5 +222,5 @@ def test_notes_count_as_futures_of_their_tenor() -> None:
     openings = opened_in(MarketView(market.regime.model_copy(update={"funds": (fund,)}), {}, market.chain))
     found = _measure(openings, _book(openings, {"VXX": 400.0}))
     # 20,000 USD at 30 days: 20 points x 4^-0.6 on a future of 20.
-    assert found.stress["vix_up_20"] == pytest.approx(20_000 * 4**-0.6)
+    assert _pnl(found)["vix_up_20"] == pytest.approx(20_000 * 4**-0.6)
     assert found.dte == {"L1": 30.0}

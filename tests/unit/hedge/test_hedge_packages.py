@@ -193,8 +193,8 @@ def test_the_tail_is_apart_from_the_spread_and_gains_without_bound() -> None:
 
 
 def test_a_roll_of_a_spread_holds_all_four_legs() -> None:
-    # Below 62 days the spread of April is rolled into one of Layer 2's window.
-    day = EXPIRIES[3] - timedelta(days=61)
+    # Below 35 days the spread of April is rolled into one of Layer 2's window.
+    day = EXPIRIES[3] - timedelta(days=34)
     market = quoted("moderate", day)
     book = _holding({L2[0]: 1_000.0, L2[1]: -1_000.0}, "L2", day)
     packages, legs = _pack(market, book)

@@ -264,7 +264,7 @@ def test_options_that_nothing_can_value_are_held_and_so_is_all_else() -> None:
     # Without a chain a model values what is held, so that it can be reduced, and nothing is opened on it.
     modelled = _in(regime("low", JAN_2), portfolio({L2[0]: 3_000.0, L2[1]: -3_000.0}))
     assert modelled.blocked == ()
-    assert modelled.shut["L2"] == ("chain:modelled",)
+    assert modelled.shut["L2"] == ("chain:missing",)
     assert modelled.vectors["held"]["L2"] > 0.4
     assert 0 < _held(modelled)[L2[0]] == -_held(modelled)[L2[1]] < 3_000
 
@@ -364,7 +364,7 @@ def test_day_by_day_the_hedge_comes_to_rest_at_the_bands_edge(policy: str, state
     aim = found.vectors["aim"]
     grown = ("L2", "L3") if state == "high" else ("L1", "L2", "L3")
     for layer in grown:
-        if "stress" in found.shut.get(layer, ()):  # type: ignore[call-overload]
+        if "limits" in found.shut.get(layer, ()):  # type: ignore[call-overload]
             assert state == "high"  # two layers of convexity alone lose together: no more of the one that loses most
             continue
         # The band, a least step, and less than a contract.
