@@ -170,5 +170,5 @@ def test_the_rule_numbers_of_the_readings_are_the_defaults() -> None:
         (15, 62, 30),
         (90, 185, 110),
         (186, None, 220),
-        (21, 45, 30),
+        (21, 45, 45),
     }

@@ -69,7 +69,11 @@ def rebalance(*trades: Trade, blocked: tuple[str, ...] = (), ts: int = NOON) -> 
         targets={"L1": 0.05, "L2": 0.25, "L3": 0.2, "TT": 0.25, "R": 0.25},
         windows={},
         trades=trades,
+        kappa=4.0,
+        attribution=(),
         limits={},
+        limits_before={},
+        valid_until_ts=ts,
         blocked=blocked,
         degraded=(),
         regime_event_id=SOME,
@@ -81,7 +85,15 @@ def rebalance(*trades: Trade, blocked: tuple[str, ...] = (), ts: int = NOON) -> 
 
 
 SALE = Trade(
-    layer="L1", symbol="VX/2018-03-21", side="sell", quantity=13, held=15, target=2, price=25.2, notional=327_600.0
+    layer="L1",
+    symbol="VX/2018-03-21",
+    side="sell",
+    quantity=13,
+    held=15,
+    target=2,
+    price=25.2,
+    notional=327_600.0,
+    package=0,
 )
 
 

@@ -114,7 +114,7 @@ def test_partitions_change_no_record(recording: Path, done: tuple[Path, Summary]
 
 
 def test_fills_can_be_set_from_outside(recording: Path, done: tuple[Path, Summary], tmp_path: Path) -> None:
-    same = replay(recording, tmp_path / "same", Calibration(), progress=False, fills="assumed")
+    same = replay(recording, tmp_path / "same", Calibration(), progress=False, fills="modelled")
     other = replay(recording, tmp_path / "other", Calibration(), progress=False, fills="reported")
     assert same.digests == done[1].digests
     assert other.digests["hedge.rebalances.jsonl"] != done[1].digests["hedge.rebalances.jsonl"]
