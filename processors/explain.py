@@ -108,7 +108,7 @@ _OPENS: Final[Mapping[str, str]] = {
     "chain:stale": "a newer option chain",
     "state:high": "another state: in high no future is bought into the spike",
     "break_even": "more distance to the break-even of what is held, or its sale",
-    "stress": "a smaller loss under stress: one more would break a limit",
+    "limits": "room under a cap or a stress limit: more of it would break one",
 }
 _ALERTS: Final[Mapping[str, str]] = {
     "carry:soft": "the carry is above the soft budget; adds go on up to the hard one",

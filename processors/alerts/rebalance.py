@@ -19,15 +19,18 @@ def _rebalance(rebalance: Rebalance) -> Alert:
     legs = ", ".join(f"{t.side} {t.quantity} {t.symbol}" for t in rebalance.trades)
     weights = ", ".join(f"{layer} {weight:.1%}" for layer, weight in sorted(rebalance.targets.items()))
     details: dict[str, Feature] = {f"target_{layer}": weight for layer, weight in rebalance.targets.items()}
+    near = "".join(f"; {what}" for what in rebalance.alerts if what.startswith("break_even:"))
+    if rebalance.alerts:
+        details["alerts"] = ", ".join(rebalance.alerts)[:500]
     return Alert(
         event_id=digest({"of": "alert:rebalance", "cause": rebalance.event_id}),
         event_ts=rebalance.event_ts,
-        severity="warning" if legs else "info",
+        severity="warning" if legs or near else "info",
         kind="rebalance",
         dedupe_key=f"rebalance:{rebalance.portfolio_id}",
         market=rebalance.market,
         portfolio_id=rebalance.portfolio_id,
-        summary=f"{rebalance.portfolio_id} in {rebalance.state}: {legs or 'weights only'}; {weights}"[:500],
+        summary=f"{rebalance.portfolio_id} in {rebalance.state}: {legs or 'no legs'}; {weights}{near}"[:500],
         cause_event_id=rebalance.event_id,
         details={**details, "state": rebalance.state, "policy": rebalance.policy},
     )

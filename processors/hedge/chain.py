@@ -79,11 +79,17 @@ class ExpiryQuotes:
 
     def vol(self, strike: float) -> float | None:
         """The vol of a strike: its own, else linear in ln K between the neighbours that have one; None beyond them."""
+        found = float(self.vols_at(np.array([strike]))[0])
+        return None if np.isnan(found) else found
+
+    def vols_at(self, strikes: Floats) -> Floats:
+        """The same of many strikes; NaN where there is none."""
         known = ~np.isnan(self.vols)
-        strikes = self.strikes[known]
-        if not strikes.size or not strikes[0] - 1e-9 <= strike <= strikes[-1] + 1e-9:
-            return None
-        return float(np.interp(np.log(strike), np.log(strikes), self.vols[known]))
+        if not known.any():
+            return np.full(len(strikes), np.nan)
+        own = self.strikes[known]
+        inside = (strikes >= own[0] - 1e-9) & (strikes <= own[-1] + 1e-9)
+        return np.where(inside, np.interp(np.log(strikes), np.log(own), self.vols[known]), np.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,7 @@ class Chain:
     expiries: tuple[ExpiryQuotes, ...]
     unavailable: Mapping[date, str]
     _marks: dict[tuple[date, int, float], OptionMark | None] = field(default_factory=dict, repr=False)
+    _marked: set[tuple[date, int]] = field(default_factory=set, repr=False)
 
     def mark(self, expiry: date, right: int, strike: float) -> OptionMark | Unavailable:
         """An option of the chain, worked out once; those of an expiry all at once."""
@@ -139,35 +146,42 @@ class Chain:
             return quotes
         key = (expiry, right, strike)
         if key not in self._marks:
-            self._mark_expiry(quotes, right)
+            if (expiry, right) not in self._marked:
+                self._marked.add((expiry, right))
+                bids, asks, _ = quotes.sides(right)
+                self._price(quotes, right, quotes.strikes, quotes.vols_at(quotes.strikes), bids, asks)
             if key not in self._marks:
-                vol = quotes.vol(strike)
-                self._marks[key] = None
-                if vol is not None:
-                    self._price(quotes, right, np.array([strike]), np.array([vol]))
+                strikes, nothing = np.array([strike]), np.array([np.nan])
+                self._price(quotes, right, strikes, quotes.vols_at(strikes), nothing, nothing)
         found = self._marks[key]
         return Unavailable("it has no quote, and no strikes around it do") if found is None else found
 
-    def _mark_expiry(self, quotes: ExpiryQuotes, right: int) -> None:
-        if (quotes.expiry, right, float(quotes.strikes[0])) in self._marks:
-            return
-        vols = np.array([quotes.vol(strike) for strike in quotes.strikes.tolist()], dtype=np.float64)
+    def _price(
+        self, quotes: ExpiryQuotes, right: int, strikes: Floats, vols: Floats, bids: Floats, asks: Floats
+    ) -> None:
         known = ~np.isnan(vols)
-        for strike in quotes.strikes[~known].tolist():
+        for strike in strikes[~known].tolist():
             self._marks[quotes.expiry, right, strike] = None
-        if known.any():
-            self._price(quotes, right, quotes.strikes[known], vols[known])
-
-    def _price(self, quotes: ExpiryQuotes, right: int, strikes: Floats, vols: Floats) -> None:
+        if not known.any():
+            return
+        strikes, vols, bids, asks = strikes[known], vols[known], bids[known], asks[known]
         found = greeks(quotes.forward, strikes, vols, quotes.t, self.rate, right)
         inside = intrinsic(quotes.forward, strikes, quotes.t, self.rate, right)
-        columns = (strikes, vols, inside, found.price, found.delta, found.gamma, found.vega, found.theta)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        for strike, vol, inner, premium, delta, gamma, vega, theta in rows:
-            bid, ask = quotes.quote(right, strike)
-            mid = 0.5 * (bid + ask) if bid is not None and ask is not None else premium
+        mids = np.where(_two_sided(bids, asks), 0.5 * (bids + asks), found.price)
+        columns = (strikes, mids, bids, asks, vols, inside, found.delta, found.gamma, found.vega, found.theta)
+        for strike, mid, bid, ask, *rest in zip(*(column.tolist() for column in columns), strict=True):
+            vol, inner, delta, gamma, vega, theta = rest
             self._marks[quotes.expiry, right, strike] = OptionMark(
-                mid, bid, ask, vol, inner, delta, gamma, vega, theta, quotes.forward
+                mid,
+                bid if bid > 0 else None,
+                ask if ask > 0 else None,
+                vol,
+                inner,
+                delta,
+                gamma,
+                vega,
+                theta,
+                quotes.forward,
             )
 
     def on(self, expiry: date) -> ExpiryQuotes | Unavailable:

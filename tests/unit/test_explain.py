@@ -459,7 +459,7 @@ def test_every_block_says_what_would_end_it() -> None:
         ("chain:stale", "a newer option chain"),
         ("state:high", "another state"),
         ("break_even", "more distance to the break-even"),
-        ("stress", "a smaller loss under stress"),
+        ("limits", "room under a cap or a stress limit"),
         ("no call at or above 30 can be dealt on", "the end of this: no call at or above 30 can be dealt on"),
     ],
 )

@@ -237,3 +237,13 @@ def test_state_of_an_unknown_version_is_refused() -> None:
         Alerter().task(0).restore(b"faults/US", b'{"version":2,"told":{}}')
     with pytest.raises(ValueError, match="unknown state key"):
         Alerter().task(0).restore(b"other/US", b'{"version":1,"told":{}}')
+
+
+def test_a_break_even_that_is_near_is_said_and_makes_it_a_warning() -> None:
+    calm = rebalance().model_copy(update={"alerts": ("carry:soft",)})
+    near = rebalance().model_copy(update={"alerts": ("break_even:VIX/2018-05-16/C/20/30", "carry:soft")})
+    (first, *_), (second, *_) = rebalance_alerts(calm, ()), rebalance_alerts(near, ())
+    assert (first.severity, second.severity) == ("info", "warning")
+    assert "break_even" not in first.summary
+    assert second.summary.endswith("; break_even:VIX/2018-05-16/C/20/30")
+    assert second.details["alerts"] == "break_even:VIX/2018-05-16/C/20/30, carry:soft"
