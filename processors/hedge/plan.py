@@ -408,12 +408,14 @@ class _Planner:
 
     def _broken(self, after: Book, grown: Sequence[Sleeve], h: float) -> set[Sleeve]:
         """Layers whose adds break a stress limit, or make worse what breaks one already."""
-        now, then = self._stressed(self.book), self._stressed(after)
-        if not grown or then is None:
-            return set()
-        shares = {} if now is None else {outcome.scenario: outcome.loss_share or 0.0 for outcome in now}
+        then = self._stressed(after) if grown else None
         found: set[Sleeve] = set()
-        for breach in breaches(self.rules.stress, then, h):
+        broken = () if then is None else breaches(self.rules.stress, then, h)
+        if not broken:
+            return found
+        now = self._stressed(self.book)
+        shares = {} if now is None else {outcome.scenario: outcome.loss_share or 0.0 for outcome in now}
+        for breach in broken:
             if breach.layer is None:
                 found |= {sleeve for sleeve in grown if sleeve in ("L2", "L3")}
             elif breach.value > shares.get(breach.scenario, 0.0) + _CLOSE:

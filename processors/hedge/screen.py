@@ -102,7 +102,12 @@ class _Place:
 
 
 class Screen:
-    """The portfolios of one market, one row each."""
+    """The portfolios of one market, one row each.
+
+    ``few``: with fewer portfolios than that to look at them all costs no more than the table of symbols.
+    """
+
+    few: int = 32
 
     def __init__(self, rules: HedgeRules) -> None:
         self._rules = rules
@@ -148,6 +153,8 @@ class Screen:
     def loud(self, market: MarketState) -> list[str]:
         """The portfolios that have to be evaluated at the market's newest update, in the order of their names."""
         n = len(self)
+        if n < self.few:
+            return sorted(self._names)
         rows = self._rows[:n]
         loud = rows["loud"].copy()
         for number, mode in enumerate(_MODES):

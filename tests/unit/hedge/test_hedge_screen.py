@@ -25,6 +25,11 @@ DAYS = sessions(40)
 Message = Regime | Portfolio
 
 
+@pytest.fixture(autouse=True)
+def _look_at_one_portfolio_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Screen, "few", 0)
+
+
 class _Everyone(Screen):
     """A screen that looks at nothing."""
 
