@@ -81,7 +81,9 @@ def greeks(
 
 def intrinsic(forward: ArrayLike, strike: ArrayLike, t: ArrayLike, r: ArrayLike, right: ArrayLike) -> FloatArray:
     """e^{-rt} max(F - K, 0) of a call, e^{-rt} max(K - F, 0) of a put."""
-    return price(forward, strike, 0.0, t, r, right)
+    f, k = positive(forward, "forward"), positive(strike, "strike")
+    discount = discount_factor(not_negative(t, "t"), finite(r, "r"))
+    return np.asarray(discount * np.maximum(signs(right) * (f - k), 0.0))
 
 
 def extrinsic(
