@@ -259,10 +259,20 @@ def test_feed_then_tail(capsys: pytest.CaptureFixture[str]) -> None:
     assert [tick["event_ts"] for tick in ticks] == [f"2018-02-05T15:0{m}:00Z" for m in range(3)]
 
 
+def _fed(capsys: pytest.CaptureFixture[str]) -> bool:
+    """Whether anything has come to the log."""
+    if not list(Path().rglob("*.sqlite*")) and not list(Path().rglob("*.db*")):
+        return False
+    main(["tail", "market.ticks", "--from-beginning", "--raw", "--count", "1"])
+    return bool(capsys.readouterr().out.strip())
+
+
 def test_feed_stopped_by_ctrl_c_ends_with_130_and_goes_on_later(capsys: pytest.CaptureFixture[str]) -> None:
     directory = str(recording(Path("recorded"), days=3))
     process = alvh("feed", directory, "--speed", "1000", "--block-size", "10")
-    time.sleep(4)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not _fed(capsys):  # while Python still starts, an interrupt can get lost
+        time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == EXIT_INTERRUPTED, told

@@ -103,7 +103,7 @@ def test_a_terminal_gets_a_live_view_and_the_svg_fetches_nothing(tmp_path: Path)
     text = StringIO()
     console = Console(file=text, force_terminal=True, width=120, height=45, legacy_windows=False)
     file = tmp_path / "view.svg"
-    assert demo(first=date(2018, 1, 25), last=date(2018, 2, 16), speed=4.0, svg=file, console=console) == 0
+    assert demo(first=date(2018, 1, 25), last=date(2018, 2, 16), speed=2.0, svg=file, console=console) == 0
     for word in ("VX curve, modelled", "layers, share of hedge notional", "slow motion", "the end"):
         assert word in text.getvalue()
     svg = file.read_text()
