@@ -26,7 +26,7 @@ demo: $(STAMP) ## recorded history, from ticks to rebalances, in one process
 	@$(BIN)/alvh demo
 
 test: $(STAMP) ## every test that this machine can run; what it cannot is named at the end
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-quick: $(STAMP) ## the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "not kafka and not data" tests/unit

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -38,7 +39,6 @@ def _lacking_kafka() -> str | None:
 
 
 _NEEDS = {"kafka": ("ALVH_REQUIRE_KAFKA", _lacking_kafka), "data": ("ALVH_REQUIRE_DATA", _lacking_data)}
-_skipped: dict[str, tuple[int, str]] = {}
 
 #: A connection of the Kafka client that was refused: it has no local address.
 _REFUSED = r"unclosed <socket\.socket fd=\d+, family=\d+, type=1, proto=6, laddr=\('0\.0\.0\.0', \d+\)>"
@@ -71,14 +71,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             continue
         if os.environ.get(requirement) == "1":
             pytest.fail(f"{requirement}=1, but {reason}", pytrace=False)
-        _skipped[mark] = (_skipped.get(mark, (0, ""))[0] + 1, reason)
-        pytest.skip(reason)
+        pytest.skip(f"{mark}: {reason}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly what was not tested."""
-    for mark, (count, reason) in _skipped.items():
-        terminalreporter.write_line(f"!!! {count} {mark} TESTS WERE NOT RUN: {reason}", red=True, bold=True)
+    """Say loudly what was not tested, in whichever process it was skipped."""
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", ()):
+        if isinstance(report.longrepr, tuple):
+            counts[report.longrepr[2].removeprefix("Skipped: ")] += 1
+    for reason, count in sorted(counts.items()):
+        mark, found, why = reason.partition(": ")
+        if found and mark in _NEEDS:
+            terminalreporter.write_line(f"!!! {count} {mark} TESTS WERE NOT RUN: {why}", red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
