@@ -44,7 +44,7 @@ CALIBRATION = Calibration()
 HEDGER = Hedger(CALIBRATION)
 FIRST = date(2017, 3, 1)
 SIZES = 40
-SETTLE = 14
+SETTLE = 22
 SAMPLE = 400
 
 

@@ -44,7 +44,6 @@ OPTIONAL: dict[tuple[str, ...], Any] = {
     ("hedge", "theta", "iv_premium_min"): 0.18,
     ("hedge", "theta", "contango_min"): 0.12,
     ("hedge", "windows", "L3", "dte_max"): 400,
-    ("hedge", "convexity", "tail_window", "roll_dte"): 14,
 }
 by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
@@ -248,7 +247,7 @@ def test_what_is_not_asked_is_absent_and_never_null() -> None:
 
 def test_when_each_layer_rolls() -> None:
     windows = HedgeRules().windows
-    assert {layer: window.roll_dte for layer, window in windows.items()} == {"L1": 21, "L2": 62, "L3": 186, "TT": 21}
+    assert {layer: window.roll_dte for layer, window in windows.items()} == {"L1": 21, "L2": 35, "L3": 110, "TT": 21}
     for window in windows.values():
         assert window.roll_dte is not None
         assert window.roll_dte <= window.dte_target
