@@ -282,7 +282,7 @@ class Screen:
         rules, view = self._rules, market.view
         kappa = rules.vx_beta if view.kappa is None else view.kappa
         most = np.array([most_deployed(rules, rules.postures[p], view.regime.state) for p in _POLICIES])
-        exposed = np.array([deployable(rules, kappa, scale) for scale in rows["scale"].tolist()])
+        exposed = deployable(rules, kappa, 1.0) / rows["scale"]
         left = np.minimum(most[rows["policy"]], exposed) - weights.sum(axis=1)
         room = np.repeat(left[:, None], len(_LAYERS), axis=1)
         if all(layer in openings.cost for layer in _LAYERS):
@@ -297,16 +297,23 @@ class Screen:
         """The aim of Layers 1 to 3 of every row; worked out once for all rows that stand alike."""
         rules, view = self._rules, market.view
         kappa = rules.vx_beta if view.kappa is None else view.kappa
-        keys, inverse = np.unique(rows[["policy", "l3_on", "scale", "drag"]], return_inverse=True)
+        scales, of_scale = np.unique(rows["scale"], return_inverse=True)
+        # A missing drag is no reason to hold back, and compares as none.
+        costly = (view.regime.state == "low") & (rows["drag"] > rules.drag.cap)
+        codes = ((of_scale * len(_POLICIES) + rows["policy"]) * 2 + rows["l3_on"]) * 2 + costly
+        keys, inverse = np.unique(codes, return_inverse=True)
         found = np.empty((len(keys), len(_LAYERS)))
-        for i, key in enumerate(keys):
+        for i, key in enumerate(keys.tolist()):
+            rest, dear = divmod(key, 2)
+            rest, l3_on = divmod(rest, 2)
+            scale, policy = divmod(rest, len(_POLICIES))
             stance = Stance(
-                policy=_POLICIES[int(key["policy"])],
-                l3_on=bool(key["l3_on"]),
+                policy=_POLICIES[policy],
+                l3_on=bool(l3_on),
                 engine_on=False,
-                drag=None if np.isnan(key["drag"]) else float(key["drag"]),
+                drag=2.0 * rules.drag.cap + 1.0 if dear else None,
                 theta=0.0,
-                deployable=deployable(rules, kappa, float(key["scale"])),
+                deployable=deployable(rules, kappa, float(scales[scale])),
             )
             aim = aims(rules, view.regime.state, view.signals, openings, stance).aim
             found[i] = [aim[layer] for layer in _LAYERS]
