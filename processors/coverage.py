@@ -16,7 +16,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +24,7 @@ from processors.errors import UserError
 from processors.regime.inputs import RegimeInputs
 from processors.regime.machine import Memory, decide_close
 from processors.regime.modifier import DIRECTIONS
+from processors.replayed import messages
 from processors.signals.catalogue import NEEDS
 from processors.view import printable
 from topics.calibration import Calibration, ModifierPartName, RegimeRules
@@ -103,18 +103,7 @@ class Coverage:
 
 def read_states(folder: Path) -> list[Regime]:
     """The committed sessions in the folder of a replay, in their order. UserError when they cannot be read."""
-    file = folder / f"{REGIME_STATES}.jsonl"
-    try:
-        lines = file.read_bytes().splitlines()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); give the folder that a replay wrote") from error
-    states = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            states.append(Regime.model_validate_json(line))
-        except ValidationError as error:
-            raise UserError(f"{file}, line {number}: no regime of this version can be read there") from error
-    return states
+    return messages(folder, REGIME_STATES, Regime)
 
 
 def sessions_of(states: Sequence[Regime], market: str, calibration: Calibration) -> list[Regime]:

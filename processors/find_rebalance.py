@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from pydantic import ValidationError
 
 from processors.errors import UserError
+from processors.replayed import lines
 from processors.stream.log import Cluster, TopicPartition
 from processors.tail import partitions_of
 from processors.view import printable
@@ -82,13 +83,7 @@ class FolderSource:
 
     def values(self, topic: str) -> Iterator[bytes]:
         """The lines of a topic's file."""
-        file = self.folder / f"{topic}.jsonl"
-        try:
-            yield from file.read_bytes().splitlines()
-        except OSError as error:
-            raise UserError(
-                f"{file}: cannot be read ({error.strerror}); give the folder that a replay wrote"
-            ) from error
+        yield from lines(self.folder, topic)
 
     def regimes(self) -> Iterator[bytes]:
         """States and marks, of the files that are there."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from processors.hedge.book import Book, Lot
-from processors.hedge.carry import Carry, project, roll_yields
+from processors.hedge.carry import projected
 from processors.hedge.lines import Line, Lines
 from processors.hedge.openings import Openings
 from processors.hedge.structure import MULTIPLIER
@@ -67,17 +67,9 @@ def _plain(openings: Openings, lot: Lot) -> Line | None:
     return Line(lot.layer, lot.units, lot.unit / future.price, future.price, float(lot.dte))
 
 
-def projected(rules: HedgeRules, openings: Openings, session_date: date, lines: Lines) -> Carry | None:
-    """The carry of these lines (see :func:`processors.hedge.carry.project`); None without a curve to roll down."""
-    futures = openings.futures
-    days = [(contract.expiry - session_date).days for contract in futures]
-    yields = roll_yields(days, [contract.price for contract in futures], lines.dte)
-    return None if yields is None else project(rules.carry, lines, yields)
-
-
 def layer_cost(rules: HedgeRules, openings: Openings, book: Book, layer: Sleeve, session_date: date) -> float | None:
     """What a US dollar of the weight that a layer holds costs to carry a year, USD; None when it is not known."""
     lots, weight = book.layers.get(layer, ()), book.weight(layer)
     lines = book_lines(openings, lots)
-    carry = None if lines is None or not weight > 0.0 else projected(rules, openings, session_date, lines)
+    carry = None if lines is None or not weight > 0.0 else projected(rules.carry, lines, openings.futures, session_date)
     return None if carry is None else -carry.total(layer) / weight

@@ -8,13 +8,15 @@ in contango; only what is short receives it. The budget caps adds alone: nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from processors.hedge.futures import Contract
 from processors.hedge.l2 import theta_scale
 from processors.hedge.lines import FloatArray, Lines
 from processors.hedge.weights import Vector, sleeves, vector
@@ -107,6 +109,13 @@ def project(rules: CarryRules, lines: Lines, roll: ArrayLike) -> Carry:
         decay=lines.by_layer(annual * (end - slid)),
         premium=lines.by_layer(np.where(lines.option, size * now, 0.0)),
     )
+
+
+def projected(rules: CarryRules, lines: Lines, futures: Sequence[Contract], session_date: date) -> Carry | None:
+    """The carry of these lines down the curve of a session; None without a curve to roll down."""
+    days = [(contract.expiry - session_date).days for contract in futures]
+    yields = roll_yields(days, [contract.price for contract in futures], lines.dte)
+    return None if yields is None else project(rules, lines, yields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ def opened(portfolio: Portfolio, memory: Memory) -> Modelled:
     """What modelled option prices are for: in a study to open on, else to value options that are held."""
     if portfolio.fills == "modelled":
         return "study"
-    positions = portfolio.positions if memory.positions is None else memory.positions
+    positions = memory.holdings(portfolio)
     return "values" if any(p.symbol.startswith("VIX/") for p in positions) else "nothing"
 
 
@@ -251,8 +251,6 @@ def _measured(
     """The limits before and after; empty where nothing can be sized."""
     if not found.h or found.contracts is None:
         return Standing(), Standing()
-    levered = found.vectors["levered"]["L2"] + found.vectors["levered"]["L3"]
-    ratio = portfolio_quick_ratio(market.regime, portfolio, found.memory.levered * found.h)
     first, second = (
         measure(
             rules,
@@ -265,9 +263,9 @@ def _measured(
             kappa=found.kappa,
             scale=found.h_scale,
             carry_max=carry_budget(rules, market.signals),
-            engine_share=found.memory.levered / levered if levered > 0.0 else 0.0,
+            engine_share=found.engine_share,
             vix=feature_number(market.regime.features, "vix"),
-            quick_ratio=ratio,
+            quick_ratio=found.quick_ratio,
         )
         for book in (found.held, found.after)
     )
@@ -288,7 +286,7 @@ def _filled(
     after: Memory, portfolio: Portfolio, memory: Memory, found: Plan, trades: tuple[Trade, ...], session: date
 ) -> Memory:
     """The memory as if the legs had been filled at their limits: what is planned is held, what has settled is gone."""
-    positions = portfolio.positions if memory.positions is None else memory.positions
+    positions = memory.holdings(portfolio)
     assert found.contracts is not None
     dealt = {(leg.layer, leg.symbol): leg for leg in trades}
     known: dict[tuple[Layer | None, str], float] = {(p.layer, p.symbol): p.price for p in positions if p.price}

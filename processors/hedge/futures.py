@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from processors.signals.curve import VxCurve
 from topics.hedge_rules import LayerWindow
 from topics.instrument import parse_symbol
-from topics.regime import CurvePoint
+from topics.regime import CurvePoint, Regime
 
 #: US dollars for one vol point of one contract; the mini contract settles on the same value as VX of the same expiry.
 MULTIPLIER: Final[Mapping[str, float]] = {"VX": 1000.0, "VXM": 100.0}
@@ -42,6 +43,12 @@ def list_contracts(curve: Iterable[CurvePoint]) -> tuple[Contract, ...]:
         if instrument.expiry is not None:
             found.append(Contract(point.symbol, instrument.expiry, point.price, MULTIPLIER["VX"]))
     return tuple(sorted(found, key=lambda contract: contract.expiry))
+
+
+def vx_curve(regime: Regime) -> VxCurve:
+    """The monthly contracts of a regime's curve, as the signals see them."""
+    settles = {contract.expiry: contract.price for contract in list_contracts(regime.curve)}
+    return VxCurve.from_settles(regime.session_date, settles)
 
 
 def price(symbol: str, expiry: date, multiplier: float, contracts: Iterable[Contract]) -> Contract | None:

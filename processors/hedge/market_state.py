@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from processors.hedge.futures import list_contracts
+from processors.hedge.futures import vx_curve
 from processors.hedge.kappa import CurveAndIndex, Kappa
 from processors.hedge.openings import Modelled, Openings, open_market
 from processors.hedge.theta import DAYS
 from processors.hedge.track import MarketClose
 from processors.hedge.view import MarketView
-from processors.signals.curve import VxCurve
 from topics.calibration import HedgeRules
 from topics.message import Feature, canonical_json, feature_number
 from topics.option_chain import OptionChain
@@ -71,8 +70,7 @@ class MarketState:
         return before
 
     def _estimate(self, regime: Regime, spx: float) -> None:
-        settles = {contract.expiry: contract.price for contract in list_contracts(regime.curve)}
-        curve = VxCurve.from_settles(regime.session_date, settles)
+        curve = vx_curve(regime)
         last = self.kappa.last_session
         if len(curve) and (last is None or regime.session_date > last):
             self.kappa.update(CurveAndIndex(curve, spx))

@@ -10,7 +10,7 @@ from processors.hedge.band import Step
 from processors.hedge.watch import Watch
 from topics.hedge_rules import Sleeve
 from topics.message import Day, Digest, Money, Number, Record, State
-from topics.portfolio import Position
+from topics.portfolio import Portfolio, Position
 from topics.rebalance import Weights
 
 #: Premiums count against the budget of a year.
@@ -53,6 +53,10 @@ class Memory(Record):
     )
     content: Digest | None = Field(default=None, description="what the last published rebalance advised, without legs")
     legs: Digest | None = Field(default=None, description="legs of the last evaluation; absent without any")
+
+    def holdings(self, portfolio: Portfolio) -> tuple[Position, ...]:
+        """What a portfolio holds now: as in its newest snapshot, or after assumed fills."""
+        return portfolio.positions if self.positions is None else self.positions
 
     def premium_paid(self, session_date: date) -> float:
         """Premiums paid less received over the 365 days up to a session, USD."""

@@ -9,20 +9,19 @@ from typing import Final, Literal
 import numpy as np
 
 from processors.hedge.book import NOTE_DTE
-from processors.hedge.carry import Carry, project, roll_yields
+from processors.hedge.carry import projected
 from processors.hedge.chain import Chain, read_chain
-from processors.hedge.futures import Contract, choose, list_contracts
+from processors.hedge.futures import Contract, choose, list_contracts, vx_curve
 from processors.hedge.l1 import Etn, closed
 from processors.hedge.l2 import build_l2
-from processors.hedge.l3 import build_l3, build_tail, vxth_share
+from processors.hedge.l3 import build_l3, build_tail, split_l3, spot_notional, vxth_share
 from processors.hedge.lines import Line, Lines
 from processors.hedge.model_chain import modelled as modelled_chain
-from processors.hedge.stress import Outcome, stress
+from processors.hedge.stress import Outcome, stress, unit_losses
 from processors.hedge.structure import MULTIPLIER, Structure, Unbuildable
 from processors.hedge.theta import DAYS, ThetaView, build_theta, shut
 from processors.hedge.view import MarketView
 from processors.hedge.weights import SLEEVES
-from processors.signals.curve import VxCurve
 from topics.calibration import HedgeRules
 from topics.hedge_rules import Sleeve
 from topics.message import feature_number
@@ -103,7 +102,7 @@ class Openings:
         """What a weight of 1 loses in its worst scenario, by layer; None when a scenario cannot be valued."""
         if not self.outcomes or any(layer not in self.cost for layer in ("L2", "L3")):
             return None
-        return {layer: max(max(0.0, -outcome.layers[layer]) for outcome in self.outcomes) for layer in SLEEVES}
+        return unit_losses(self.outcomes, dict.fromkeys(SLEEVES, 1.0), 1.0)
 
 
 #: What modelled option prices are for, where there is no chain: nothing; to value what is held; to open on, in a study.
@@ -164,7 +163,7 @@ def _notes(view: MarketView) -> Iterator[Etn]:
 
 def _chain(rules: HedgeRules, view: MarketView, model: bool) -> tuple[Chain | None, str]:
     rate = feature_number(view.signals, "rate_free")
-    # Over a year a rate of 5 % is a twentieth of a premium; its absence is named in the event.
+    # Without a rate nothing is discounted: over a year a rate of 5 % is a twentieth of a premium.
     continuous = 0.0 if rate is None else float(np.log1p(rate / 100.0)) if rate > -100.0 else 0.0
     why = "chain:missing"
     message = view.chain
@@ -174,16 +173,11 @@ def _chain(rules: HedgeRules, view: MarketView, model: bool) -> tuple[Chain | No
             chain = read_chain(message, view.now, continuous, rules.chain)
             return chain, "live" if chain.executable else "chain:modelled"
         why = "chain:stale"
-    curve = _curve(view)
+    curve = vx_curve(view.regime)
     if not model or not len(curve):
         return None, why
     vvix = feature_number(view.regime.features, "vvix")
     return modelled_chain(curve, vvix, view.regime.event_ts, continuous, rules.chain), why
-
-
-def _curve(view: MarketView) -> VxCurve:
-    settles = {contract.expiry: contract.price for contract in list_contracts(view.regime.curve)}
-    return VxCurve.from_settles(view.regime.session_date, settles)
 
 
 def _theta_view(view: MarketView) -> ThetaView:
@@ -217,7 +211,7 @@ def _unit(rules: HedgeRules, slot: Slot, structure: Structure) -> float:
     if slot == "TT":
         return structure.max_loss_usd
     # Far out a future moves less with spot VIX, and what hedges is that move.
-    return structure.notional * (rules.convexity.spot_beta if slot == "L3" else 1.0)
+    return spot_notional(structure, rules.convexity) if slot == "L3" else structure.notional
 
 
 def _priced(rules: HedgeRules, view: MarketView, openings: Openings) -> Openings:
@@ -225,13 +219,8 @@ def _priced(rules: HedgeRules, view: MarketView, openings: Openings) -> Openings
     lines, layers = per_dollar(rules, openings)
     if not len(lines):
         return openings
-    futures = openings.futures
-    days = [(c.expiry - view.regime.session_date).days for c in futures]
-    rolls = roll_yields(days, [c.price for c in futures], lines.dte)
-    cost: dict[Sleeve, float] = {}
-    if rolls is not None:
-        carry: Carry = project(rules.carry, lines, rolls)
-        cost = {layer: -carry.total(layer) for layer in layers}
+    carry = projected(rules.carry, lines, openings.futures, view.regime.session_date)
+    cost = {} if carry is None else {layer: -carry.total(layer) for layer in layers}
     vix = feature_number(view.regime.features, "vix")
     outcomes = () if vix is None else stress(rules.stress, lines, vix)
     premium: dict[Sleeve, float] = {}
@@ -254,9 +243,9 @@ def _shares(rules: HedgeRules, openings: Openings) -> dict[Sleeve, list[tuple[Sl
         shares["L1"] = [("future", 1.0)]
     if "L2" in found:
         shares["L2"] = [("L2", 1.0)]
-    tail = rules.convexity.tail_max if "tail" in found and "L3" in found else 0.0
     if "L3" in found:
-        shares["L3"] = [("L3", 1.0 - tail)]
+        spread, tail = split_l3(1.0, "tail" in found, rules.convexity)
+        shares["L3"] = [("L3", spread)]
         if tail > 0.0:
             shares["L3"].append(("tail", tail))
     if "TT" in found:

@@ -9,7 +9,7 @@ Every vector between is kept, for whoever has to explain the outcome.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from processors.hedge.activation import beta_trigger
@@ -32,6 +32,7 @@ from processors.hedge.view import MarketView
 from processors.hedge.wacc import hedge_scale
 from processors.hedge.watch import watched
 from processors.hedge.weights import EPSILON, SLEEVES, Vector, sleeves, vector
+from processors.signals.liquidity import QuickRatio
 from topics.calibration import HedgeRules, Posture
 from topics.hedge_rules import Sleeve
 from topics.message import feature_number, tidy
@@ -69,6 +70,8 @@ class Plan:
         alerts: what to look at.
         adds: whether anything becomes larger. reduces: whether anything becomes smaller.
         memory: what the next evaluation is told.
+        quick_ratio: what is liquid over what falls due; None when a part of it is missing.
+        engine_share: the part of Layers 2 and 3 that the second engine adds.
     """
 
     h: float | None
@@ -83,7 +86,8 @@ class Plan:
     shut: Mapping[Sleeve, tuple[str, ...]]
     alerts: tuple[str, ...]
     memory: Memory
-    steps: Mapping[Sleeve, Step] = field(default_factory=dict)
+    quick_ratio: QuickRatio | None
+    engine_share: float
 
     @property
     def moves(self) -> dict[Sleeve, dict[str, tuple[int, int]]]:
@@ -137,7 +141,7 @@ class _Planner:
         self.state, self.session_date = regime.state, regime.session_date
         self.posture: Posture = rules.postures[portfolio.policy]
         self.exits = ExitView(feature_number(regime.features, "vix"), market.closes)
-        self.book = self.read(portfolio.positions if memory.positions is None else memory.positions)
+        self.book = self.read(memory.holdings(portfolio))
         self.kappa = rules.vx_beta if market.kappa is None else market.kappa
         scale = hedge_scale(rules.wacc, None if memory.capital is None else memory.capital.cost)
         self.scale = 1.0 if scale is None else scale
@@ -174,8 +178,8 @@ class _Planner:
         found = aims(rules, self.state, market.signals, openings, stance)
         self.vectors, self.levered = dict(found.vectors), found.levered
         # With the exit of what the second engine adds now: by what it added before, the next look would block instead.
-        ratio = portfolio_quick_ratio(regime, portfolio, tidy(self.levered) * (self.h or 0.0))
-        self.blocked = blocked(rules, regime, portfolio, self.book, openings, ratio, self.urgent)
+        self.quick_ratio = portfolio_quick_ratio(regime, portfolio, tidy(self.levered) * (self.h or 0.0))
+        self.blocked = blocked(rules, regime, portfolio, self.book, openings, self.quick_ratio, self.urgent)
 
     def read(self, positions: Sequence[Position]) -> Book:
         return read_book(self.rules, positions, self.openings, self.session_date, self.exits)
@@ -248,7 +252,8 @@ class _Planner:
             shut={sleeve: reasons for sleeve, reasons in self.shut.items() if reasons},
             alerts=self.alerts,
             memory=self.memory.model_copy(update={"steps": moved, "levered": tidy(self.levered)}),
-            steps=moved,
+            quick_ratio=self.quick_ratio,
+            engine_share=self.engine_share,
         )
 
     def _owned(self, sleeve: Sleeve) -> float:
@@ -380,10 +385,7 @@ class _Planner:
 
     def _positions(self, contracts: Quantities) -> list[Position]:
         """The book after the trade, at what was paid for what is kept and what is asked for what is added."""
-        paid = {
-            (p.layer, p.symbol): p.price
-            for p in (self.portfolio.positions if self.memory.positions is None else self.memory.positions)
-        }
+        paid = {(p.layer, p.symbol): p.price for p in self.memory.holdings(self.portfolio)}
         found: list[Position] = []
         for sleeve in SLEEVES:
             asked = self._asked(sleeve)

@@ -182,7 +182,7 @@ class Screen:
             return False
         if portfolio.margin_req_stress is not None and portfolio.premium_due is not None:
             return False  # its quick ratio moves with the depth of the market
-        positions = portfolio.positions if memory.positions is None else memory.positions
+        positions = memory.holdings(portfolio)
         if len(positions) > WIDTH or portfolio.as_of > regime.event_ts:
             return False
         row["symbol"], row["layer"], row["roll"], row["quantity"], row["factor"] = -1, -1, -1, 0.0, 0.0

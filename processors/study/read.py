@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from processors.coverage import read_states, sessions_of
 from processors.errors import UserError
+from processors.replayed import messages
 from processors.study.follow import Followed, follow
 from processors.view import printable
 from topics.calibration import Calibration
@@ -17,18 +16,7 @@ from topics.rebalance import Rebalance
 
 def read_events(folder: Path) -> list[Rebalance]:
     """The rebalances in the folder of a replay, in their order. UserError when they cannot be read."""
-    file = folder / f"{HEDGE_REBALANCES}.jsonl"
-    try:
-        lines = file.read_bytes().splitlines()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); give the folder that a replay wrote") from error
-    events = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            events.append(Rebalance.model_validate_json(line))
-        except ValidationError as error:
-            raise UserError(f"{file}, line {number}: no rebalance of this version can be read there") from error
-    return events
+    return messages(folder, HEDGE_REBALANCES, Rebalance)
 
 
 def followed(folder: Path, calibration: Calibration, portfolio: str | None = None) -> list[Followed]:
