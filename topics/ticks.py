@@ -101,7 +101,10 @@ class TickColumns:
 
     def take(self, start: int, stop: int) -> TickColumns:
         """Rows ``start`` to ``stop``, without copying."""
-        cut = slice(start, stop)
+        return self.pick(slice(start, stop))
+
+    def pick(self, cut: slice | NDArray[np.intp]) -> TickColumns:
+        """The rows that ``cut`` names, in its order."""
         return TickColumns(
             self.market,
             self.event_ts[cut],
@@ -128,6 +131,11 @@ _MARKET: Final = TypeAdapter[str](Market)
 @lru_cache(maxsize=65_536)
 def _is_name(source: str) -> bool:
     return _fits(_NAME, source)
+
+
+def is_market(text: str) -> bool:
+    """Whether ``text`` could name a market."""
+    return _fits(_MARKET, text)
 
 
 def _fits(kind: TypeAdapter[str], text: str) -> bool:
@@ -305,7 +313,7 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
             raise BlockError("wrong_market", f"a tick block is of one market; this one names {sorted(markets)}")
         market = markets.pop() if markets else market
     market = market or "US"
-    if not _fits(_MARKET, market):
+    if not is_market(market):
         raise BlockError(
             "invalid", f"market {market[:40]!r} of a tick block is no capital letters and digits, at most 8"
         )
