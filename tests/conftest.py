@@ -16,12 +16,17 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS / "integration"))
 
 from kafka_broker import missing, start_kafka  # noqa: E402 - it is found through the line above
+
+# how long an example takes says nothing about the product on a busy machine
+hypothesis.settings.register_profile("alvh", deadline=None)
+hypothesis.settings.load_profile("alvh")
 
 DATA = Path(os.environ.get("ALVH_DATA") or TESTS.parent.parent / "shared" / "data").resolve()
 

@@ -18,7 +18,7 @@ import pyarrow.json as pj
 from numpy.typing import NDArray
 
 from topics.market import VALUES, Tick
-from topics.ticks import MISSING, TickColumns, invalid_rows, is_market
+from topics.ticks import MISSING, TickColumns, absent, invalid_rows, is_market
 from topics.times import FIRST_TS
 
 Rows = NDArray[np.intp]
@@ -157,7 +157,7 @@ class _Fields:
         def numbers(name: str) -> NDArray[np.float64]:
             array = column(name)
             if array.null_count == n:
-                return np.full(n, np.nan)
+                return absent(n)
             given = np.asarray(array.cast(pa.float64()).fill_null(0.0))
             certain[~np.isfinite(given)] = False
             return np.where(_absent(array), np.nan, given) if array.null_count else given

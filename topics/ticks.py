@@ -54,7 +54,8 @@ class TickColumns:
         event_ts, recv_ts: int64 ns; ``recv_ts`` is -1 where missing.
         symbols, sources: names; ``symbol`` and ``source`` are int32 codes into them.
         seq: int64; -1 where missing.
-        values: float64 by field name; NaN where missing (a NaN that was *given* is in ``refused``).
+        values: float64 by field name; NaN where missing (a NaN that was *given* is an infinity, which is invalid).
+            What is missing in every row may be :func:`absent`, which takes no memory.
         official: bool.
         invalid: bool; rows that must not be used. :func:`refusal` tells why.
     """
@@ -120,6 +121,16 @@ class TickColumns:
         )
 
 
+def absent(n: int) -> Floats:
+    """A column of ``n`` missing values: a single NaN that stands for all of them."""
+    return np.broadcast_to(np.nan, n)
+
+
+def is_absent(column: Floats) -> bool:
+    """Whether a column was made by :func:`absent`, so that nobody needs to look at its values."""
+    return column.strides == (0,)
+
+
 def _given(value: np.int64) -> int:
     return -1 if value == _MINUS_ONE else int(value)
 
@@ -168,6 +179,8 @@ def invalid_rows(columns: TickColumns) -> NDArray[np.bool_]:
     some = np.zeros(n, dtype=np.bool_)
     for name in VALUES:
         column = columns.values[name]
+        if is_absent(column):
+            continue
         some |= ~np.isnan(column)
         bad |= np.isinf(column)
         if name in PRICES:
@@ -176,7 +189,8 @@ def invalid_rows(columns: TickColumns) -> NDArray[np.bool_]:
             bad |= column < 0
     bad |= ~some
     bad |= columns.values["bid"] > columns.values["ask"]
-    bad |= columns.official & np.isnan(columns.values["last"]) & np.isnan(columns.values["settle"])
+    if columns.official.any():
+        bad |= columns.official & np.isnan(columns.values["last"]) & np.isnan(columns.values["settle"])
     return bad
 
 
@@ -204,24 +218,29 @@ def columns_of(ticks: Sequence[Tick]) -> TickColumns:
 
 
 def encode_block(columns: TickColumns) -> bytes:
-    """Columns as one Arrow IPC stream. The market is in its metadata."""
+    """Columns as one Arrow IPC stream, without those that are missing in every row. The market is in its metadata."""
 
-    def nullable(values: Ints, kind: pa.DataType) -> pa.Array:
-        return pa.array(values, mask=values == MISSING).cast(kind)
+    def names(codes: NDArray[np.int32], texts: tuple[str, ...]) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, type=pa.string()))
 
-    arrays: list[Any] = [
-        pa.array(columns.event_ts).cast(_TS),
-        pa.DictionaryArray.from_arrays(pa.array(columns.symbol), pa.array(columns.symbols, type=pa.string())),
-        pa.DictionaryArray.from_arrays(pa.array(columns.source), pa.array(columns.sources, type=pa.string())),
-        nullable(columns.seq, pa.int64()),
-        nullable(columns.recv_ts, _TS),
-        *(pa.array(columns.values[name], mask=np.isnan(columns.values[name])) for name in VALUES),
-        pa.array(columns.official),
-    ]
-    schema = SCHEMA.with_metadata({b"schema_version": b"1", b"market": columns.market.encode()})
+    arrays = {
+        "event_ts": pa.array(columns.event_ts).cast(_TS),
+        "symbol": names(columns.symbol, columns.symbols),
+        "source": names(columns.source, columns.sources),
+    }
+    for name, integers in (("seq", columns.seq), ("recv_ts", columns.recv_ts)):
+        if not (missing := integers == MISSING).all():
+            arrays[name] = pa.array(integers, mask=missing).cast(SCHEMA.field(name).type)
+    for name in VALUES:
+        if not is_absent(values := columns.values[name]) and not (missing := np.isnan(values)).all():
+            arrays[name] = pa.array(values, mask=missing)
+    if columns.official.any():
+        arrays["official"] = pa.array(columns.official)
+    metadata = {b"schema_version": b"1", b"market": columns.market.encode()}
+    schema = pa.schema([SCHEMA.field(name) for name in arrays], metadata)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        writer.write_batch(pa.RecordBatch.from_arrays(list(arrays.values()), schema=schema))
     return bytes(sink.getvalue())
 
 
@@ -272,12 +291,14 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
     def column(name: str, kind: pa.DataType) -> pa.Array | None:
         if name not in table.column_names:
             return None
-        return table.column(name).combine_chunks().cast(kind)
+        chunks = table.column(name)
+        array = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+        return array if array.type == kind else array.cast(kind)
 
     def integers(name: str, kind: pa.DataType) -> Ints:
         array = column(name, kind)
         if array is None:
-            return np.full(n, MISSING, dtype=np.int64)
+            return np.broadcast_to(np.int64(MISSING), n)
         array = array.cast(pa.int64())
         numbers = np.asarray(array.fill_null(MISSING).to_numpy(zero_copy_only=False), dtype=np.int64)
         if (minus_one := numbers == MISSING).any():
@@ -286,20 +307,26 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
         return numbers
 
     def codes(name: str, default: str) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+        kind = SCHEMA.field(name).type
+        if name in table.column_names and table.schema.field(name).type == kind:
+            array = column(name, kind)
+            assert array is not None
+            names = tuple(array.dictionary.to_pylist())
+            if not array.null_count and None not in names and len(set(names)) == len(names):
+                return names, np.asarray(array.indices.to_numpy(), dtype=np.int32)
         array = column(name, pa.string())
         if array is None:
             return (default,), np.zeros(n, dtype=np.int32)
         if name != "symbol":
             array = array.fill_null(default)
         encoded = array.fill_null("").dictionary_encode()
-        names = tuple(encoded.dictionary.to_pylist())
-        return names, np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int32)
+        return tuple(encoded.dictionary.to_pylist()), np.asarray(encoded.indices.to_numpy(), dtype=np.int32)
 
     values: dict[str, Floats] = {}
     for name in VALUES:
         array = column(name, pa.float64())
         if array is None:
-            values[name] = np.full(n, np.nan)
+            values[name] = absent(n)
             continue
         values[name] = np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
         # A NaN that was given is no missing value. It is kept as an infinity, which no column may hold.
