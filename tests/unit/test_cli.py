@@ -145,8 +145,8 @@ def test_our_errors_are_one_line_and_a_status(
     def fail(*args: object, **given: object) -> None:
         raise error
 
-    monkeypatch.setattr(processors.cli, "_settings", fail)
-    assert main(["config"]) == status
+    monkeypatch.setattr(processors.cli, "settings_of", fail)
+    assert main(["signals"]) == status
     assert capsys.readouterr().err == f"alvh: {error}\n"
 
 
@@ -154,8 +154,8 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*args: object, **given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(processors.cli, "_settings", interrupt)
-    assert main(["config"]) == EXIT_INTERRUPTED
+    monkeypatch.setattr(processors.cli, "settings_of", interrupt)
+    assert main(["signals"]) == EXIT_INTERRUPTED
 
 
 def test_a_log_that_does_not_answer_is_70_without_a_traceback() -> None:
