@@ -1,7 +1,7 @@
 """The command ``alvh``.
 
-Exit statuses: 0 done; 2 what was given cannot be used; 3 topics were left as they are, for a change would lose data;
-70 the process must be started again; 130 interrupted. Errors are one line on standard error.
+Exit statuses: 0 done; 1 a state differs from what its inputs give; 2 what was given cannot be used; 3 something was
+refused and left as it is: topics whose change would lose data, dead letters that cannot be put back; 70 the process must be started again; 130 interrupted. Errors are one line on standard error.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from processors.commands.config import config_app
+from processors.commands.dlq import dlq_app
 from processors.commands.shared import (
     PLAIN,
     Globals,
     JsonOption,
     LogOption,
     cluster_of,
+    existing_cluster_of,
     print_json,
     print_table,
     say,
@@ -301,7 +303,7 @@ def tail(
 
     from processors.tail import tail as tail_topic
 
-    with cluster_of(settings) as cluster:
+    with existing_cluster_of(settings) as cluster:
         tail_topic(topic, cluster, follow=follow, count=most, raw=raw, from_beginning=from_beginning, console=Console())
     return 0
 
@@ -344,7 +346,7 @@ def explain(
     if directory is not None:
         _explain(FolderSource(directory), digits, portfolio, as_json)
         return
-    with cluster_of(settings) as cluster:
+    with existing_cluster_of(settings) as cluster:
         _explain(LogSource(cluster, settings.log), digits, portfolio, as_json)
 
 
@@ -392,7 +394,7 @@ def signals(
 
     observed = None
     if log is not None:
-        with cluster_of(settings) as cluster:
+        with existing_cluster_of(settings) as cluster:
             observed = observe(cluster, market)
     if as_json:
         print_json(document(calibration, observed))
@@ -494,6 +496,7 @@ def demo(
 
 app.add_typer(config_app, name="config")
 app.add_typer(topics_app, name="topics")
+app.add_typer(dlq_app, name="dlq")
 
 _ClickException: Final[type[Any]] = typer.BadParameter.__mro__[2]
 

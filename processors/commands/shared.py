@@ -57,6 +57,19 @@ def cluster_of(settings: Settings) -> Iterator[Cluster]:
         cluster.close()
 
 
+@contextmanager
+def existing_cluster_of(settings: Settings) -> Iterator[Cluster]:
+    """The log for a command that only reads or mends it: a file that is not there is an error, and is not made."""
+    scheme, _, file = settings.log.partition("://")
+    if scheme == "sqlite" and not Path(file).exists():
+        raise UserError(
+            f"there is no file {file}, so there is no log in it; name another with --log or the setting `log`,"
+            " or write one with `alvh feed` or `alvh run`"
+        )
+    with cluster_of(settings) as cluster:
+        yield cluster
+
+
 def print_json(document: Any) -> None:
     """A document for a program, on standard output."""
     print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201
