@@ -1,7 +1,8 @@
 """The command ``alvh``.
 
-Exit statuses: 0 done; 1 a state differs from what its inputs give; 2 what was given cannot be used; 3 something was
-refused and left as it is: topics whose change would lose data, dead letters that cannot be put back; 70 the process must be started again; 130 interrupted. Errors are one line on standard error.
+Exit statuses: 0 done; 1 a state is not what its inputs give; 2 what was given cannot be used; 3 something was refused
+and left as it is: topics whose change would lose data, dead letters that cannot be put back; 70 the process must be
+started again; 130 interrupted. Errors are one line on standard error.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from processors.commands.shared import (
     settings_of,
     whole,
 )
+from processors.commands.state import state_app
 from processors.commands.topics import topics_app
 from processors.errors import EXIT_FATAL, EXIT_USAGE, Fatal, UserError
 
@@ -497,6 +499,7 @@ def demo(
 app.add_typer(config_app, name="config")
 app.add_typer(topics_app, name="topics")
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(state_app, name="state")
 
 _ClickException: Final[type[Any]] = typer.BadParameter.__mro__[2]
 
