@@ -57,15 +57,20 @@ def cluster_of(settings: Settings) -> Iterator[Cluster]:
         cluster.close()
 
 
-@contextmanager
-def existing_cluster_of(settings: Settings) -> Iterator[Cluster]:
-    """The log for a command that only reads or mends it: a file that is not there is an error, and is not made."""
+def must_exist(settings: Settings) -> None:
+    """UserError when the log is a file that is not there: a command that looks makes none."""
     scheme, _, file = settings.log.partition("://")
     if scheme == "sqlite" and not Path(file).exists():
         raise UserError(
             f"there is no file {file}, so there is no log in it; name another with --log or the setting `log`,"
             " or write one with `alvh feed` or `alvh run`"
         )
+
+
+@contextmanager
+def existing_cluster_of(settings: Settings) -> Iterator[Cluster]:
+    """The log for a command that only reads or mends it."""
+    must_exist(settings)
     with cluster_of(settings) as cluster:
         yield cluster
 

@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from processors.commands.shared import PLAIN, JsonOption, LogOption, print_json, print_table, say, settings_of
+from processors.commands.shared import (
+    PLAIN,
+    JsonOption,
+    LogOption,
+    must_exist,
+    print_json,
+    print_table,
+    say,
+    settings_of,
+)
 
 topics_app = typer.Typer(
     help="""Compare, create and describe the topics of a log.
@@ -111,6 +120,7 @@ def _topics_describe(context: typer.Context, log: LogOption = None, as_json: Jso
       alvh topics describe --log kafka://broker:9092
     """
     settings = settings_of(context, log=log)
+    must_exist(settings)
     from processors.topic_admin import description, description_table, topic_admin
 
     with topic_admin(settings) as admin:

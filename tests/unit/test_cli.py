@@ -266,6 +266,17 @@ def test_feed_then_tail(capsys: pytest.CaptureFixture[str]) -> None:
     assert [tick["event_ts"] for tick in ticks] == [f"2018-02-05T15:0{m}:00Z" for m in range(3)]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["tail", "alerts"], ["explain", "--last"], ["signals", "--log", "sqlite://alvh.sqlite"], ["topics", "describe"]],
+    ids=" ".join,
+)
+def test_a_command_that_reads_makes_no_file(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == EXIT_USAGE
+    assert "there is no file alvh.sqlite" in capsys.readouterr().err
+    assert list(Path().iterdir()) == []
+
+
 def _fed(capsys: pytest.CaptureFixture[str]) -> bool:
     """Whether anything has come to the log."""
     if not list(Path().rglob("*.sqlite*")) and not list(Path().rglob("*.db*")):

@@ -93,6 +93,22 @@ def touch(cluster: Cluster, key: bytes, change: Any, processor: Processor = MARK
     cluster.publish([Out(changelog(processor.name), key, canonical_json(document), partition=0)])
 
 
+def test_several_partitions_are_each_what_their_inputs_give() -> None:
+    cluster = MemoryCluster()
+    create(cluster, partitions=2)
+    publish(cluster, [*story(), *outs_of([portfolio(name, OPENED) for name in ("beta", "gamma", "delta")], block=None)])
+    several = processors(partitions=2)
+    work(cluster, *several)
+    compared = 0
+    for processor in several:
+        for state in saved_states(cluster, processor.name):
+            if state.positions:
+                found = verify(cluster, processor, state, outputs=True)
+                assert (found.state, found.outputs) == ((), ()), (processor.name, state.partition)
+                compared += 1
+    assert compared >= 4
+
+
 @pytest.mark.parametrize("processor", [MARKET, HEDGE, ALERTS], ids=lambda processor: processor.name)
 def test_a_state_that_nobody_touched_is_what_its_inputs_give_and_so_are_the_outputs(
     cluster: Cluster, processor: Processor
