@@ -110,7 +110,7 @@ class Runner:
         self._outs: list[Out] = []
         self._urgent = False
         self._last_commit = clock()
-        self._last_shown = clock() - _SHOW_INTERVAL
+        self._last_shown = self._last_look = clock() - _SHOW_INTERVAL
         self._ended = False
 
     # One cycle
@@ -132,7 +132,8 @@ class Runner:
             rows += self._process(partition, part, exhausted)
         if self._clock() - self._last_shown >= _SHOW_INTERVAL:
             self._show_progress()  # also while nothing moves: that is what must be seen
-            self._look_for_stalls()
+        if self._clock() - self._last_look >= _SHOW_INTERVAL:
+            self._look_for_stalls()  # also while other partitions are committed many times a second
         if self._urgent or (self._dirty and self._until_commit() <= 0):
             self.commit()
         return rows
@@ -430,6 +431,7 @@ class Runner:
 
     def _look_for_stalls(self) -> None:
         """Say which partitions have something to read and stand still. PartitionStalled when that has lasted."""
+        self._last_look = self._clock()
         silences = [s for number, part in self._parts.items() for s in self._silences(number, part)]
         stalled = [silence for silence in silences if self._stalls.stalled(silence)]
         for silence in stalled:
