@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from processors.stream.log import Cluster, Out, TopicPartition
 from processors.stream.partitioner import partition_for
-from processors.stream.processor import Processor
 from topics.catalog import COMPACTED, DEAD_LETTERS
 from topics.message import canonical_json
 
@@ -52,18 +51,17 @@ def first_difference(where: str, kept: bytes | None, computed: bytes | None) -> 
     return Difference(where, ".".join(path), one, other)
 
 
-def output_differences(
-    cluster: Cluster, processor: Processor, partition: int, outs: Sequence[Out]
-) -> Iterator[Difference]:
+def output_differences(cluster: Cluster, outs: Sequence[Out]) -> Iterator[Difference]:
     """The first difference of every key of every output topic; of dead letters, of every input.
 
     Records of one key come from one partition of a processor, so their order is fixed; that of different keys is not.
     A topic keeps the newest records for its retention, and a compacted one the newest of each key at least. Keys that
     the inputs do not give at all are not looked for.
     """
+    counts = cluster.topics()
     expected: dict[Group, list[bytes]] = defaultdict(list)
     for out in outs:
-        expected[_group(cluster, out)].append(out.value or b"")
+        expected[_group(out, counts)].append(out.value or b"")
     for tp in sorted({tp for tp, _ in expected}):
         there: dict[bytes, list[bytes]] = defaultdict(list)
         for record in cluster.read(tp):
@@ -75,9 +73,8 @@ def output_differences(
                 yield from _compare(tp, key, there.get(key, []), values, shortened)
 
 
-def _group(cluster: Cluster, out: Out) -> Group:
-    count = cluster.topics()[out.topic]
-    number = partition_for(out.key, count) if out.partition is None else out.partition
+def _group(out: Out, counts: Mapping[str, int]) -> Group:
+    number = partition_for(out.key, counts[out.topic]) if out.partition is None else out.partition
     source = dict(out.headers).get("alvh-source")
     return TopicPartition(out.topic, number), (source if out.topic == DEAD_LETTERS else out.key) or b""
 

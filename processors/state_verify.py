@@ -3,7 +3,7 @@
 Its inputs are read again from their beginning, through the same processor in memory, and what comes out is compared
 with the log. One thing a log does not record: what had been written when a row was taken. A release that was written
 after later ticks had been taken acted from then on, but in a log that is read again it comes before them. So when the
-merged order gives another state, two more orders are tried: that of the commits which the changelog still tells of,
+merged order gives something else, two more orders are tried: that of the commits which the changelog still tells of,
 and that in which the records were written. A state that follows from one of the three is right.
 """
 
@@ -23,10 +23,10 @@ from processors.stream.processor import Processor
 from processors.stream.runner import POSITIONS_KEY
 from topics.catalog import changelog
 
-#: Orders in which inputs are taken, in words.
+#: Orders in which inputs are taken: by event time, commit by commit, by the log's time of writing.
 MERGED: Final = "merged"
-COMMITS: Final = "of the commits"
-WRITTEN: Final = "as written"
+COMMITS: Final = "commits"
+WRITTEN: Final = "written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Verdict:
     """What was found of one partition.
 
     Attributes:
-        order: the order of inputs that gave the state; of a state that none gave, the one that came closest.
+        order: the order of inputs that gave what is compared; when none did, the one that came closest.
         state: differences of the state, the first of each key.
         outputs: differences of the outputs, the first of each key; empty when they were not asked for.
     """
@@ -50,7 +50,11 @@ class Verdict:
     @property
     def equal(self) -> bool:
         """True when all that was compared is the same."""
-        return not self.state and not self.outputs
+        return self.count() == 0
+
+    def count(self) -> int:
+        """How many keys differ."""
+        return len(self.state) + len(self.outputs)
 
     def document(self) -> dict[str, Any]:
         """As JSON values."""
@@ -75,24 +79,22 @@ def verify(cluster: Cluster, processor: Processor, found: Saved, *, outputs: boo
     if not found.positions:
         raise UserError(f"{changelog(processor.name)}/{found.partition} holds no state: nothing was ever committed")
     check_complete(cluster, processor, found)
-    best = _tried(cluster, processor, found, MERGED, (found.positions,))
-    for name, steps in _other_orders(cluster, found):
-        if not best[2]:
-            break
-        best = min(best, _tried(cluster, processor, found, name, steps), key=lambda tried: len(tried[2]))
-    order, computed, differences = best
-    told = tuple(output_differences(cluster, processor, found.partition, computed.outs)) if outputs else ()
-    if differences or told:
+    best = _try(cluster, processor, found, MERGED, (found.positions,), outputs)
+    for order, steps in _other_orders(cluster, found):
+        if best.equal:
+            return best
+        best = min(best, _try(cluster, processor, found, order, steps, outputs), key=Verdict.count)
+    if not best.equal:
         _check_stood_still(cluster, processor, found)
-    return Verdict(found.partition, order, len(found.entries), computed.rows, len(computed.outs), differences, told)
+    return best
 
 
-def _tried(
-    cluster: Cluster, processor: Processor, found: Saved, name: str, steps: Steps
-) -> tuple[str, Computed, tuple[Difference, ...]]:
-    """An order, what it gives, and how that differs from the state."""
+def _try(cluster: Cluster, processor: Processor, found: Saved, order: str, steps: Steps, outputs: bool) -> Verdict:
+    """What the inputs give in one order, compared."""
     computed = recompute(cluster, processor, found.partition, steps)
-    return name, computed, tuple(_state_differences(found, computed))
+    state = tuple(_state_differences(found, computed))
+    told = tuple(output_differences(cluster, computed.outs)) if outputs else ()
+    return Verdict(found.partition, order, len(found.entries), computed.rows, len(computed.outs), state, told)
 
 
 def _other_orders(cluster: Cluster, found: Saved) -> Iterator[tuple[str, Steps]]:

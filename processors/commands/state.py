@@ -171,7 +171,8 @@ def _tell(verdict: Verdict, name: str, outputs: bool) -> None:
     where = f"{name}, partition {verdict.partition}"
     looked = f"{verdict.keys:,} keys" + (f" and {verdict.outs:,} outputs" if outputs else "")
     if verdict.equal:
-        print(f"{where}: {looked} are what {verdict.rows:,} rows give, in the order {verdict.order}")  # noqa: T201
+        order = {"merged": "in merged order", "commits": "commit by commit", "written": "as they were written"}
+        print(f"{where}: {looked} are what {verdict.rows:,} rows give, {order[verdict.order]}")  # noqa: T201
         return
     differences = (*verdict.state, *verdict.outputs)
     print(f"{where}: {len(differences):,} of {looked} differ from what {verdict.rows:,} rows give")  # noqa: T201
