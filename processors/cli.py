@@ -1,12 +1,12 @@
 """The command ``alvh``.
 
-Exit statuses: 0 done; 2 what was given cannot be used; 3 topics were left as they are, for a change would lose data;
-70 the process must be started again; 130 interrupted. Errors are one line on standard error.
+Exit statuses: 0 done; 1 a state is not what its inputs give; 2 what was given cannot be used; 3 something was refused
+and left as it is: topics whose change would lose data, dead letters that cannot be put back; 70 the process must be
+started again; 130 interrupted. Errors are one line on standard error.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from importlib.metadata import version
@@ -24,12 +23,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from processors.commands.config import config_app
+from processors.commands.dlq import dlq_app
+from processors.commands.shared import (
+    PLAIN,
+    Globals,
+    JsonOption,
+    LogOption,
+    cluster_of,
+    existing_cluster_of,
+    print_json,
+    print_table,
+    say,
+    settings_of,
+    whole,
+)
+from processors.commands.state import state_app
+from processors.commands.topics import topics_app
 from processors.errors import EXIT_FATAL, EXIT_USAGE, Fatal, UserError
 
 if TYPE_CHECKING:
-    from processors.config import Settings
     from processors.find_rebalance import Source
-    from processors.stream.log import Cluster
 
 #: Exit status after Ctrl-C, as shells have it.
 EXIT_INTERRUPTED: Final = 130
@@ -37,8 +51,6 @@ EXIT_INTERRUPTED: Final = 130
 EXIT_PIPE: Final = 141
 
 logger = logging.getLogger("alvh.cli")
-
-_PLAIN: Final = {"rich_markup_mode": None, "add_completion": False, "pretty_exceptions_enable": False}
 
 app = typer.Typer(
     name="alvh",
@@ -56,14 +68,8 @@ Examples:
 """,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    **_PLAIN,  # type: ignore[arg-type]
+    **PLAIN,  # type: ignore[arg-type]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Globals:
-    config: Path | None
-    log_level: str | None
 
 
 class _Name(StrEnum):
@@ -77,15 +83,6 @@ class _Fills(StrEnum):
     REPORTED = "reported"
     ASSUMED = "assumed"
     MODELLED = "modelled"
-
-
-class _Form(StrEnum):
-    YAML = "yaml"
-    JSON = "json"
-
-
-LogOption = Annotated[str | None, typer.Option("--log", metavar="URL", help="kafka://HOST:PORT, sqlite://FILE, ...")]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
 def _version(asked: bool) -> None:
@@ -107,30 +104,7 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
-    context.obj = _Globals(config, log_level)
-
-
-def _settings(context: typer.Context, config: Path | None = None, quiet: bool = True, **given: Any) -> Settings:
-    """The settings, with log lines set up. Commands that a person watches are ``quiet``: warnings alone."""
-    from processors.config import load
-    from processors.logs import set_up
-
-    chosen: _Globals = context.obj
-    settings = load(config or chosen.config, {"log_level": chosen.log_level, **given})
-    level = "warning" if quiet and settings.was_default("log_level") else settings.log_level
-    set_up(level, settings.log_format)
-    return settings
-
-
-@contextmanager
-def _cluster(settings: Settings) -> Iterator[Cluster]:
-    from processors.run import connect
-
-    cluster = connect(settings)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
+    context.obj = Globals(config, log_level)
 
 
 @contextmanager
@@ -149,18 +123,6 @@ def _stopping() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201
-
-
-def _print_table(table: Any) -> None:
-    from rich.console import Console
-
-    console = Console()
-    # a pipe has no width of its own: one that cuts nothing off
-    Console(width=None if console.is_terminal else 160).print(table)
 
 
 @app.command()
@@ -184,7 +146,7 @@ def run(
       alvh run market --log kafka://broker:9092 --instance market-a
       alvh --config /etc/alvh.toml run hedge alerts --http-port 9465
     """
-    settings = _settings(context, quiet=False, log=log, instance=instance, http_port=http_port)
+    settings = settings_of(context, quiet=False, log=log, instance=instance, http_port=http_port)
     from processors.run import run as run_processors
 
     return run_processors(tuple(name.value for name in names), settings)
@@ -206,12 +168,6 @@ def _date(option: str, text: str) -> date:
         raise UserError(f"{option} {text!r} is no date; write it like 2018-02-05") from None
 
 
-def _whole(option: str, text: str, low: int, high: int) -> int:
-    if text.isascii() and text.isdecimal() and low <= int(text) <= high:
-        return int(text)
-    raise UserError(f"{option} {text!r} is not possible; give a whole number, {low} to {high}")
-
-
 @app.command()
 def feed(
     context: typer.Context,
@@ -231,13 +187,13 @@ def feed(
       alvh feed recordings/2018-02 --speed 60 --log kafka://broker:9092
       alvh feed recordings/2018-02 --block-size 1
     """
-    pace, size = _speed(speed), _whole("--block-size", block_size, 1, 65_536)
-    settings = _settings(context, log=log)
+    pace, size = _speed(speed), whole("--block-size", block_size, 1, 65_536)
+    settings = settings_of(context, log=log)
     from processors.feeds.feed import feed as feed_directory
     from processors.run import prepare_topics
 
     partitions = None if settings.was_default("partitions") else settings.partitions
-    with _cluster(settings) as cluster, _stopping() as stop, _progress() as progress:
+    with cluster_of(settings) as cluster, _stopping() as stop, _progress() as progress:
         if settings.log.startswith("kafka://"):
             prepare_topics(cluster, settings)
         report = feed_directory(
@@ -250,7 +206,7 @@ def feed(
             stop=stop,
             partitions=partitions,
         )
-    _say(_fed(report, directory, settings.log))
+    say(_fed(report, directory, settings.log))
     return 0 if report.finished else EXIT_INTERRUPTED
 
 
@@ -260,10 +216,6 @@ def _fed(report: Any, directory: Path, log: str) -> str:
     end = "" if report.finished else "; stopped before its end, the same command goes on from there"
     records = sum(report.messages.values())
     return f"{report.rows:,} rows of {directory} went to {log} as {records:,} records{end}"
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr)  # noqa: T201
 
 
 @contextmanager
@@ -310,7 +262,7 @@ def replay(
       alvh replay recordings/2018-02 --out out
       alvh replay recordings/2018-02 --out out --config other.toml
     """
-    settings = _settings(context, config)
+    settings = settings_of(context, config)
     calibration = settings.load_calibration()
     from processors.replay import replay as replay_directory
     from processors.run import pace_of
@@ -325,7 +277,7 @@ def replay(
         pace=pace_of(settings),
     )
     listed = ", ".join(f"{count:,} {topic}" for topic, count in summary.outputs.items())
-    _say(f"{out}: {listed} in {summary.wall_seconds:.1f} s; {summary.digest}")
+    say(f"{out}: {listed} in {summary.wall_seconds:.1f} s; {summary.digest}")
     return 0
 
 
@@ -347,13 +299,13 @@ def tail(
       alvh tail hedge.rebalances --follow
       alvh tail dead.letters --from-beginning --raw
     """
-    most = None if count is None else _whole("--count", count, 1, 10**9)
-    settings = _settings(context, log=log)
+    most = None if count is None else whole("--count", count, 1, 10**9)
+    settings = settings_of(context, log=log)
     from rich.console import Console
 
     from processors.tail import tail as tail_topic
 
-    with _cluster(settings) as cluster:
+    with existing_cluster_of(settings) as cluster:
         tail_topic(topic, cluster, follow=follow, count=most, raw=raw, from_beginning=from_beginning, console=Console())
     return 0
 
@@ -392,11 +344,11 @@ def explain(
     from processors.find_rebalance import FolderSource, LogSource, digits_of
 
     portfolio, digits = (what, None) if last else (None, digits_of(what or ""))
-    settings = _settings(context, log=log)
+    settings = settings_of(context, log=log)
     if directory is not None:
         _explain(FolderSource(directory), digits, portfolio, as_json)
         return
-    with _cluster(settings) as cluster:
+    with existing_cluster_of(settings) as cluster:
         _explain(LogSource(cluster, settings.log), digits, portfolio, as_json)
 
 
@@ -409,7 +361,7 @@ def _explain(source: Source, digits: str | None, portfolio: str | None, as_json:
 
     document = newest(source, portfolio) if digits is None else find(source, digits)
     if as_json:
-        _print_json(document)
+        print_json(document)
         return
     event = read(document)
     regime, screen = regime_of(source, event), Console()
@@ -438,20 +390,20 @@ def signals(
       alvh signals --log sqlite://alvh.sqlite
       alvh signals --log kafka://broker:9092 --market US --json
     """
-    settings = _settings(context, log=log)
+    settings = settings_of(context, log=log)
     calibration = settings.load_calibration()
     from processors.signals_report import document, notes, observe, tables
 
     observed = None
     if log is not None:
-        with _cluster(settings) as cluster:
+        with existing_cluster_of(settings) as cluster:
             observed = observe(cluster, market)
     if as_json:
-        _print_json(document(calibration, observed))
+        print_json(document(calibration, observed))
         return
-    _print_table(tables(calibration, observed))
+    print_table(tables(calibration, observed))
     for note in () if observed is None else notes(calibration, observed):
-        _say(f"alvh: {note}")
+        say(f"alvh: {note}")
 
 
 @app.command()
@@ -472,15 +424,15 @@ def coverage(
       alvh coverage out
       alvh coverage out --config other.toml --json
     """
-    calibration = _settings(context, config).load_calibration()
+    calibration = settings_of(context, config).load_calibration()
     from processors.coverage import coverage as coverage_of
     from processors.coverage import document, read_states, sessions_of, tables
 
     found = coverage_of(calibration.regime, sessions_of(read_states(directory), market, calibration))
     if as_json:
-        _print_json({"market": market, **document(found)})
+        print_json({"market": market, **document(found)})
         return
-    _print_table(tables(found))
+    print_table(tables(found))
 
 
 @app.command()
@@ -509,16 +461,16 @@ def study(
       alvh replay recordings/2004-2019 --out out --fills modelled && alvh study out
       alvh study out --portfolio spx-1m --json
     """
-    calibration = _settings(context, config).load_calibration()
+    calibration = settings_of(context, config).load_calibration()
     from processors.study.read import followed
     from processors.study.show import tables
     from processors.study.table import document
 
     found = followed(directory, calibration, portfolio)
     if as_json:
-        _print_json({"portfolios": [document(each) for each in found]})
+        print_json({"portfolios": [document(each) for each in found]})
         return
-    _print_table(tables(found))
+    print_table(tables(found))
 
 
 @app.command()
@@ -538,199 +490,16 @@ def demo(
       alvh demo
       alvh demo --from 2018-01-02 --to 2018-02-09 --svg demo.svg
     """
-    _settings(context)
+    settings_of(context)
     from processors.demo import demo as show
 
     return show(first=_date("--from", first), last=_date("--to", last), speed=_speed(speed), svg=svg)
 
 
-# Settings
-
-config_app = typer.Typer(
-    help="""Show the settings in force and where each came from.
-
-\b
-Examples:
-  alvh config
-  alvh --config /etc/alvh.toml config --json
-  alvh config calibration > calibration.json
-""",
-    invoke_without_command=True,
-    **_PLAIN,  # type: ignore[arg-type]
-)
 app.add_typer(config_app, name="config")
-
-
-@config_app.callback()
-def _config(context: typer.Context, as_json: JsonOption = False) -> None:
-    if context.invoked_subcommand is not None:
-        return
-    sources = _settings(context).sources()
-    if as_json:
-        _print_json({s.key: {"value": s.value, "from": s.origin} for s in sources})
-        return
-    from rich.table import Table
-
-    table = Table(title="settings", title_justify="left")
-    for column in ("setting", "value", "from"):
-        table.add_column(column, overflow="fold")
-    for source in sources:
-        table.add_row(source.key, "" if source.value is None else str(source.value), source.origin)
-    _print_table(table)
-
-
-@config_app.command("calibration")
-def _calibration(
-    context: typer.Context,
-    digest_only: Annotated[bool, typer.Option("--digest", help="Print the digest alone.")] = False,
-) -> None:
-    """Print the calibration document in force; its digest goes to standard error.
-
-    \b
-    Examples:
-      alvh config calibration > calibration.json
-      alvh config calibration --digest
-    """
-    calibration = _settings(context).load_calibration()
-    if digest_only:
-        print(calibration.digest())  # noqa: T201
-        return
-    _print_json(calibration.document())
-    _say(f"digest {calibration.digest()}")
-
-
-# Topics
-
-topics_app = typer.Typer(
-    help="""Compare, create and describe the topics of a log.
-
-\b
-Examples:
-  alvh topics plan --log kafka://broker:9092
-  alvh topics apply --log kafka://broker:9092
-  alvh topics describe --json
-  alvh topics asyncapi --format yaml
-""",
-    no_args_is_help=True,
-    **_PLAIN,  # type: ignore[arg-type]
-)
 app.add_typer(topics_app, name="topics")
-
-PartitionsOption = Annotated[str | None, typer.Option("--partitions", metavar="N", help="Partitions of every topic.")]
-ReplicasOption = Annotated[
-    str | None, typer.Option("--replication-factor", metavar="N", help="Copies of each partition, on Kafka.")
-]
-
-
-def _show_plan(plan: Any, title: str, as_json: bool) -> None:
-    if as_json:
-        _print_json(plan.document())
-        return
-    from processors.topic_admin import plan_table
-
-    _print_table(plan_table(plan, title))
-    refused = len(plan.of("refuse"))
-    if refused:
-        _say(f"alvh: {refused} refused, and nothing of these was changed")
-
-
-@topics_app.command("plan")
-def _topics_plan(
-    context: typer.Context,
-    log: LogOption = None,
-    partitions: PartitionsOption = None,
-    replication_factor: ReplicasOption = None,
-    as_json: JsonOption = False,
-) -> int:
-    """Show what `apply` would do. Exit status 3 when something would be refused.
-
-    \b
-    Example:
-      alvh topics plan --log kafka://broker:9092 --partitions 4 --replication-factor 3
-    """
-    settings = _settings(context, log=log, partitions=partitions, replication_factor=replication_factor)
-    from processors.topic_admin import topic_admin
-    from processors.topic_plan import plan
-    from topics.catalog import ALL_TOPICS
-
-    with topic_admin(settings) as admin:
-        found = plan(admin, ALL_TOPICS, settings.partitions, settings.replication_factor)
-    _show_plan(found, "topics: planned", as_json)
-    return found.exit_status
-
-
-@topics_app.command("apply")
-def _topics_apply(
-    context: typer.Context,
-    log: LogOption = None,
-    partitions: PartitionsOption = None,
-    replication_factor: ReplicasOption = None,
-    as_json: JsonOption = False,
-) -> int:
-    """Create missing topics and change what is safe to change. Doing it again changes nothing.
-
-    What would lose data or send keys elsewhere is refused, with the reason and what to do: exit status 3.
-
-    \b
-    Example:
-      alvh topics apply --log kafka://broker:9092 --partitions 4 --replication-factor 3
-    """
-    settings = _settings(context, log=log, partitions=partitions, replication_factor=replication_factor)
-    from processors.topic_admin import topic_admin
-    from processors.topic_plan import apply, plan
-    from topics.catalog import ALL_TOPICS
-
-    with topic_admin(settings) as admin:
-        found = plan(admin, ALL_TOPICS, settings.partitions, settings.replication_factor)
-        apply(admin, ALL_TOPICS, found)
-    _show_plan(found, "topics: applied", as_json)
-    return found.exit_status
-
-
-@topics_app.command("describe")
-def _topics_describe(context: typer.Context, log: LogOption = None, as_json: JsonOption = False) -> None:
-    """Show the topics of the catalog and what the log has of them.
-
-    \b
-    Example:
-      alvh topics describe --log kafka://broker:9092
-    """
-    settings = _settings(context, log=log)
-    from processors.topic_admin import description, description_table, topic_admin
-
-    with topic_admin(settings) as admin:
-        rows = description(admin.topics())
-    if as_json:
-        _print_json(rows)
-    else:
-        _print_table(description_table(rows))
-
-
-@topics_app.command("asyncapi")
-def _topics_asyncapi(
-    context: typer.Context, form: Annotated[_Form, typer.Option("--format", help="yaml or json.")] = _Form.YAML
-) -> None:
-    """Print the contract of every topic as an AsyncAPI 3.0 document.
-
-    \b
-    Example:
-      alvh topics asyncapi --format yaml > asyncapi.yaml
-    """
-    settings = _settings(context)
-    from topics.asyncapi import asyncapi, to_yaml
-
-    kafka = settings.log.startswith("kafka://")
-    document = asyncapi(
-        version("alvh"),
-        partitions=settings.partitions,
-        replicas=settings.replication_factor,
-        servers=settings.log.removeprefix("kafka://") if kafka else "localhost:9092",
-    )
-    if form is _Form.JSON:
-        _print_json(document)
-    else:
-        sys.stdout.write(to_yaml(document))
-
+app.add_typer(dlq_app, name="dlq")
+app.add_typer(state_app, name="state")
 
 _ClickException: Final[type[Any]] = typer.BadParameter.__mro__[2]
 
@@ -762,7 +531,7 @@ def _complain(error: Exception) -> None:
     from processors.logs import without_secrets
 
     for line in without_secrets(str(error)).splitlines():
-        _say(f"alvh: {line}")
+        say(f"alvh: {line}")
 
 
 if __name__ == "__main__":

@@ -144,7 +144,16 @@ class Settings(BaseSettings):
         default=30.0, ge=1, le=600, description="seconds that one call to the log may take before the process ends"
     )
     watchdog_seconds: Decimal = Field(
-        default=120.0, ge=1, le=3600, description="seconds without a turn of the loop after which the process ends"
+        default=120.0,
+        ge=1,
+        le=3600,
+        description="seconds without a turn of the loop, or with a stalled partition, after which the process ends",
+    )
+    stall_seconds: Decimal = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        description="seconds that a partition with something to read may stand still before it is called stalled",
     )
     regime_max_idle_seconds: Decimal = Field(
         default=1.0, ge=0, le=60, description="seconds that portfolios wait for a regime that may precede them"

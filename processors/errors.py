@@ -9,6 +9,7 @@
     └── Fatal                 the process must end and be started again (exit status 70)
         ├── Fenced            another member has taken over this member's place
         ├── DeadlineExceeded  a call to the log did not answer in time
+        ├── PartitionStalled  a partition has something to read and stays silent
         ├── LogUnavailable    the log cannot be reached or refuses this member
         └── StateMismatch     state and positions in the log do not belong together
 """
@@ -47,6 +48,10 @@ class Fenced(Fatal):
 
 class DeadlineExceeded(Fatal):
     """A call to the log did not answer within its deadline; whether it took effect is unknown until the restart."""
+
+
+class PartitionStalled(Fatal):
+    """A partition has something to read and the client has stayed silent about it for too long."""
 
 
 class LogUnavailable(Fatal):

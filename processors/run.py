@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
@@ -117,6 +118,10 @@ def run(names: tuple[str, ...], settings: Settings) -> int:
     def changed(name: str, entered: Lifecycle) -> None:
         for state in Lifecycle:
             metrics[name].set("alvh_lifecycle", float(state is entered), state.value)
+        metrics[name].set("alvh_lifecycle_timestamp_seconds", time.time())
+
+    for each in metrics.values():
+        each.set("alvh_start_timestamp_seconds", time.time())
 
     health = Health(metrics, seconds=settings.watchdog_seconds, changed=changed)
     stop = threading.Event()
@@ -150,6 +155,9 @@ def _work(processor: Processor, settings: Settings, metrics: Metrics, health: He
                 commit_interval=settings.commit_interval_seconds,
                 enter=lambda state: health.enter(name, state),
                 tick=lambda: health.tick(name),
+                stall_seconds=settings.stall_seconds,
+                give_up_seconds=settings.watchdog_seconds,
+                quiet=lambda stalled, held: health.quiet(name, stalled, held),
             )
             runner.run(stop.is_set, settings.poll_timeout_seconds)
     except UserError as error:

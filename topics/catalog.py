@@ -71,6 +71,7 @@ EXECUTION_REPORTS: Final = "execution.reports"
 ALERTS: Final = "alerts"
 DEAD_LETTERS: Final = "dead.letters"
 FEED_POSITIONS: Final = "alvh.feed.positions"
+REQUEUES: Final = "alvh.requeues"
 
 _TOPICS: Final = (
     Topic(MARKET_TICKS, "market", (Tick, Watermark), "delete", 7 * DAY_MS, "Quotes, trades, closes.", blocks=True),
@@ -127,5 +128,12 @@ _POSITIONS: Final = Topic(
     FEED_POSITIONS, "digest of the recording", (), "compact", None, "How far each recording has been fed."
 )
 
-ALL_TOPICS: Final[Mapping[str, Topic]] = {**CATALOG, **CHANGELOGS, FEED_POSITIONS: _POSITIONS}
+_REQUEUES: Final = Topic(REQUEUES, "id of the letter", (), "compact", None, "Which dead letters have been put back.")
+
+ALL_TOPICS: Final[Mapping[str, Topic]] = {
+    **CATALOG,
+    **CHANGELOGS,
+    FEED_POSITIONS: _POSITIONS,
+    REQUEUES: _REQUEUES,
+}
 COMPACTED: Final = frozenset(name for name, topic in ALL_TOPICS.items() if topic.cleanup == "compact")

@@ -30,11 +30,7 @@ class Caller:
         """The result of ``function()``, or its error; DeadlineExceeded when there is none after ``seconds``."""
         if self.stuck is not None:
             raise DeadlineExceeded(f"{what}: {self.stuck} has still not been answered")
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
-        answer: Future[T] = Future()
-        self._calls.put((answer, function))
+        answer = self._begin(function)
         try:
             return answer.result(seconds)
         except TimeoutError:
@@ -42,6 +38,18 @@ class Caller:
                 raise  # the function's own
             self.stuck = what
             raise DeadlineExceeded(f"{what}: no answer in {seconds:g} s") from None
+
+    def begin(self, function: Callable[[], T]) -> Future[T] | None:
+        """Have ``function()`` called without waiting for it; None when an earlier call has missed its deadline."""
+        return None if self.stuck is not None else self._begin(function)
+
+    def _begin(self, function: Callable[[], T]) -> Future[T]:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        answer: Future[T] = Future()
+        self._calls.put((answer, function))
+        return answer
 
     def close(self) -> None:
         """End the thread, unless a call holds it; safe to call twice."""

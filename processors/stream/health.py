@@ -1,7 +1,8 @@
 """Health of a process: what its processors are doing, three pages that tell it, and a watchdog that acts on it.
 
 ``/healthz``  200 while every loop ticks within the watchdog time, else 503
-``/readyz``   200 when every processor is assigned and restored, else 503; says what is waited for
+``/readyz``   200 when every processor is assigned and restored and no partition is stalled, else 503; says what is
+              waited for, and which partitions are held for a reason
 ``/metrics``  the counts, in the format that the scraper asks for
 """
 
@@ -14,7 +15,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,6 +45,13 @@ _WAITS_FOR: Mapping[Lifecycle, str] = {
 class _Pulse:
     state: Lifecycle
     ticked: float
+    stalled: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+
+
+def _waits_for(pulse: _Pulse) -> str:
+    """What a processor waits for; nothing when it is ready."""
+    return "; ".join(pulse.stalled) if pulse.state is Lifecycle.RUNNING else _WAITS_FOR[pulse.state]
 
 
 class Health:
@@ -82,9 +90,15 @@ class Health:
                 raise ValueError(f"{processor} is {pulse.state.value} and cannot become {state.value}")
             entered = pulse.state is not state
             pulse.state, pulse.ticked = state, self._clock()
+            pulse.stalled = pulse.held = ()
         if entered:
             logger.info("%s is %s", processor, state.value)
         self._changed(processor, state)
+
+    def quiet(self, processor: str, stalled: Sequence[object], held: Sequence[object]) -> None:
+        """Partitions that have something to read and are not read on: without a reason, and with one; in words."""
+        pulse = self._pulses[processor]
+        pulse.stalled, pulse.held = tuple(map(str, stalled)), tuple(map(str, held))
 
     def state(self, processor: str) -> Lifecycle:
         """The state that the processor is in."""
@@ -102,8 +116,8 @@ class Health:
 
     def waiting(self) -> dict[str, str]:
         """Processors that are not ready, with what each waits for."""
-        states = {name: pulse.state for name, pulse in self._pulses.items()}
-        return {name: _WAITS_FOR[state] for name, state in states.items() if state is not Lifecycle.RUNNING}
+        reasons = {name: _waits_for(pulse) for name, pulse in self._pulses.items()}
+        return {name: reason for name, reason in reasons.items() if reason}
 
     def document(self) -> dict[str, Any]:
         """What the pages say, as JSON values."""
@@ -115,6 +129,7 @@ class Health:
             },
             "stalled": sorted(self.stalled()),
             "waiting": self.waiting(),
+            "held": {name: list(p.held) for name, p in self._pulses.items() if p.held},
         }
 
 

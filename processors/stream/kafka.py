@@ -13,13 +13,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, errors
 from kafka.admin import MemberToRemove
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.protocol.consumer import OffsetSpec
+from kafka.protocol.consumer import IsolationLevel, OffsetSpec
 from kafka.structs import ConsumerGroupMetadata, MemberState
 from kafka.structs import TopicPartition as KafkaTopicPartition
 
@@ -28,7 +29,7 @@ from processors.stream.deadline import Caller
 from processors.stream.kafka_client import Settings, explained, explaining, parse_servers
 from processors.stream.kafka_producer import Transactions
 from processors.stream.kafka_reader import Readers, records_of
-from processors.stream.log import Member, Out, Poll, Record, TopicPartition
+from processors.stream.log import Member, Out, Poll, Reach, Record, TopicPartition
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ _log = logging.getLogger("alvh.stream.kafka")
 
 #: Seconds of one call of the client's poll: after each of them a new assignment is looked for.
 _SLICE = 0.1
+#: Seconds between two questions how far the inputs reach.
+_ENDS = 1.0
 
 
 class KafkaCluster:
@@ -119,6 +122,25 @@ class KafkaCluster:
         ask = {one: OffsetSpec.LATEST}
         offset: int = self._ask(f"end of {tp.topic}", lambda: self._admin.list_partition_offsets(ask))[one].offset
         return offset
+
+    def beginning(self, tp: TopicPartition) -> int:
+        """The oldest offset that retention has left."""
+        self._known(tp)
+        return self._readers.beginning(tp)
+
+    def ends(self, tps: Iterable[TopicPartition]) -> Future[dict[TopicPartition, tuple[int, int]]] | None:
+        """Begin to ask for the last stable offset and the high watermark of partitions; None when nothing is answered.
+
+        The answer comes to the future, or the client's error does: nobody waits here.
+        """
+        wanted = {KafkaTopicPartition(*tp): OffsetSpec.LATEST for tp in tps}
+
+        def ask() -> dict[TopicPartition, tuple[int, int]]:
+            stable = self._admin.list_partition_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED)
+            end = self._admin.list_partition_offsets(wanted)
+            return {TopicPartition(*one): (stable[one].offset, end[one].offset) for one in wanted}
+
+        return self._caller.begin(ask)
 
     def member(self, member: Member) -> KafkaLog:
         """Join as ``member``. The group is joined at the first poll."""
@@ -213,6 +235,9 @@ class KafkaLog:
         self._sought: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._ends: dict[KafkaTopicPartition, int] | None = None
+        self._reached: dict[TopicPartition, tuple[int, int]] = {}
+        self._asked: Future[dict[TopicPartition, tuple[int, int]]] | None = None
+        self._ask_again = 0.0
         self._ended = False
         self._caller = Caller(f"joining {member.group}")
         self._readers = Readers(settings)
@@ -349,12 +374,25 @@ class KafkaLog:
         """
         return self._readers.read(tp, 0, self._cluster.end_offset(tp))
 
-    def lag(self, tp: TopicPartition) -> int | None:
-        """Offsets between the position and the high watermark that the last fetch told; None before the first one."""
-        if tp not in self._sought:
+    def reach(self, tp: TopicPartition) -> Reach | None:
+        """Position and ends, which are asked for in the background, once a second; None before the first answer."""
+        self._ask_ends()
+        if tp not in self._sought or tp not in self._reached:
             return None
-        end, position = self._consumer.highwater(KafkaTopicPartition(*tp)), self._position(tp)
-        return None if end is None or position is None else max(end - position, 0)
+        position = self._position(tp)
+        return None if position is None else Reach(position, *self._reached[tp])
+
+    def _ask_ends(self) -> None:
+        """Take the answer that has come, and ask again when it is time."""
+        if self._asked is not None and self._asked.done():
+            try:
+                self._reached = self._asked.result()
+            except (errors.KafkaError, OSError) as error:
+                _log.debug("the ends of the inputs are not known anew: %s", error)
+            self._asked = None
+        if self._asked is None and self._sought and time.monotonic() >= self._ask_again:
+            self._ask_again = time.monotonic() + _ENDS
+            self._asked = self._cluster.ends(sorted(self._sought))
 
     def _unpark(self) -> None:
         """Let the client take up again what it put aside while a partition was paused.
@@ -388,6 +426,7 @@ class KafkaLog:
         self._generation += 1
         self._sought.clear()
         self._paused.clear()
+        self._ask_again = 0.0
         owned: set[TopicPartition] = set()
         if self._assignments.group is not None:
             owned = {TopicPartition(*tp) for tp in self._consumer.assignment()}

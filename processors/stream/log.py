@@ -81,6 +81,26 @@ class Poll:
     records: Mapping[TopicPartition, Sequence[Record]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far one partition has been read and could be read, in offsets: transaction markers count too.
+
+    Attributes:
+        position: next offset that :meth:`Log.poll` would return.
+        stable: everything before it is committed or aborted; behind it a transaction is open.
+        end: next offset to be written.
+    """
+
+    position: int
+    stable: int
+    end: int
+
+    @property
+    def lag(self) -> int:
+        """Offsets that are not yet read."""
+        return max(self.end - self.position, 0)
+
+
 class Log(Protocol):
     """One member's view of a log. Not thread safe: one thread uses it.
 
@@ -135,8 +155,12 @@ class Log(Protocol):
         deadline), and on a compacted topic it may leave out records that a later one of the same key replaces.
         """
 
-    def lag(self, tp: TopicPartition) -> int | None:
-        """Records not yet returned by :meth:`poll`, transaction markers included; None when unknown. Must not block."""
+    def reach(self, tp: TopicPartition) -> Reach | None:
+        """How far ``tp`` has been and could be read, its ends as they were a second or so ago; None when unknown.
+
+        It never waits for an answer, and asks the log itself: what a fetch happened to tell is worth nothing for a
+        partition that is not fetched.
+        """
 
 
 class Cluster(Protocol):
@@ -153,6 +177,9 @@ class Cluster(Protocol):
 
     def read(self, tp: TopicPartition, start: int = 0) -> Iterator[Record]:
         """Committed records of ``tp`` from ``start`` on, up to now."""
+
+    def beginning(self, tp: TopicPartition) -> int:
+        """Offset of the oldest record still kept (or of the next one, when it is empty)."""
 
     def end_offset(self, tp: TopicPartition) -> int:
         """The next offset to be written."""

@@ -16,7 +16,7 @@ from enum import Enum
 
 from processors.errors import DeadlineExceeded, Fenced, LogUnavailable, Rebalanced, UserError
 from processors.stream.crash import Crash, CrashPlan
-from processors.stream.log import Member, Out, Poll, Record, TopicPartition
+from processors.stream.log import Member, Out, Poll, Reach, Record, TopicPartition
 from processors.stream.partitioner import partition_for
 
 __all__ = ["Crash", "CrashPlan", "MemoryCluster", "MemoryLog"]
@@ -139,6 +139,11 @@ class MemoryCluster:
         with self._changed:
             partition = self._partition(tp)
             return iter(list(partition.visible(start, partition.stable(tp))))
+
+    def beginning(self, tp: TopicPartition) -> int:
+        """The oldest offset that retention has left."""
+        with self._changed:
+            return self._partition(tp).start
 
     def end_offset(self, tp: TopicPartition) -> int:
         """The next offset to be written."""
@@ -374,11 +379,12 @@ class MemoryLog:
             yield record
         self._enter("read:after")
 
-    def lag(self, tp: TopicPartition) -> int | None:
-        """Offsets between the position and the last stable offset; None before the first seek."""
+    def reach(self, tp: TopicPartition) -> Reach | None:
+        """Position and ends; None before the first seek."""
         position = self._positions.get(tp)
         with self._lock:
-            return None if position is None else max(self._cluster._partition(tp).stable(tp) - position, 0)
+            partition = self._cluster._partition(tp)
+            return None if position is None else Reach(position, partition.stable(tp), partition.end)
 
     # With the lock held
 

@@ -38,13 +38,47 @@ STREAM_METRICS: tuple[Metric, ...] = (
     Metric("alvh_commits_total", "counter", "Transactions, by outcome: committed or rebalanced.", ("outcome",)),
     Metric("alvh_commit_seconds", "histogram", "Time of one commit.", (), _SECONDS),
     Metric("alvh_process_seconds", "histogram", "Time of one batch through the task.", (), _SECONDS),
+    Metric(
+        "alvh_end_to_end_seconds",
+        "histogram",
+        "Wall time from the writing of the newest record of a commit to that commit.",
+        (),
+        (*_SECONDS, 30.0, 60.0, 300.0, 3600.0),
+    ),
     Metric("alvh_restore_seconds", "histogram", "Time to restore one partition's state.", (), _SECONDS),
+    Metric("alvh_restore_records_total", "counter", "Changelog records read to restore state."),
     Metric("alvh_assignments_total", "counter", "Times the group gave partitions to this member.", ()),
-    Metric("alvh_lag_records", "gauge", "Records in the log that are not yet read.", ("topic", "partition")),
+    Metric("alvh_assignment_timestamp_seconds", "gauge", "Wall time of the last of these, Unix seconds."),
+    Metric(
+        "alvh_lag_records",
+        "gauge",
+        "Offsets between what was read and the end of the log, transaction markers included.",
+        ("topic", "partition"),
+    ),
+    Metric(
+        "alvh_partition_stalled",
+        "gauge",
+        "1 while a partition has something to read and stands, without a reason, for too long.",
+        ("topic", "partition"),
+    ),
+    Metric(
+        "alvh_partition_stalled_seconds",
+        "gauge",
+        "Seconds that a partition with something to read stands without a reason.",
+        ("topic", "partition"),
+    ),
+    Metric(
+        "alvh_partition_held",
+        "gauge",
+        "1 while there is a reason not to read on: another_input, or open_transaction of another producer.",
+        ("topic", "partition", "reason"),
+    ),
     Metric("alvh_buffered_records", "gauge", "Records read that wait for another input.", ("topic", "partition")),
     Metric("alvh_stream_time_seconds", "gauge", "Event time reached, Unix seconds.", ("topic", "partition")),
     Metric("alvh_last_poll_timestamp_seconds", "gauge", "Wall time of the last poll, Unix seconds.", ()),
     Metric("alvh_lifecycle", "gauge", "1 for the state the processor is in, 0 for the others.", ("state",)),
+    Metric("alvh_lifecycle_timestamp_seconds", "gauge", "Wall time at which it entered that state, Unix seconds."),
+    Metric("alvh_start_timestamp_seconds", "gauge", "Wall time at which the process started, Unix seconds."),
 )
 
 
@@ -73,6 +107,13 @@ class Metrics:
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Add an observation to a histogram."""
         self._child(name, labels).observe(value)  # type: ignore[union-attr]
+
+    def forget(self, name: str, *labels: str) -> None:
+        """Drop every child of a metric whose first labels are these."""
+        start = (name, *labels)
+        for key in [key for key in self._children if key[: len(start)] == start]:
+            del self._children[key]
+            self._families[name].remove(self.processor, *key[1:])
 
     def _child(self, name: str, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
         key = (name, *labels)

@@ -11,17 +11,18 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from processors.errors import Rebalanced, StateMismatch
+from processors.errors import PartitionStalled, Rebalanced, StateMismatch
 from processors.stream.lifecycle import Lifecycle
 from processors.stream.log import Log, Out, Poll, TopicPartition
 from processors.stream.log import Record as LogRecord
 from processors.stream.merge import Channel, holding, merge
-from processors.stream.metrics import Metrics
+from processors.stream.metrics import STREAM_METRICS, Metrics
 from processors.stream.processor import Decoded, Processor, Segment, Task
+from processors.stream.stall import Cause, Silence, StallDetector
 from topics.catalog import DEAD_LETTERS, changelog
 from topics.codec import JSON_HEADERS
 from topics.dead_letter import Refused, dead_letter
@@ -53,6 +54,10 @@ class _Part:
     task: Task
     channels: list[Channel]
     paused: set[str] = field(default_factory=set)
+    #: Inputs that what is buffered waits for.
+    waits_for: tuple[str, ...] = ()
+    #: When the newest record that was taken was written, by the log's clock, ns.
+    newest: int = 0
     dirty: bool = False
 
 
@@ -67,6 +72,10 @@ class Runner:
         clock: monotonic seconds; only pace and waiting depend on it, never an output.
         enter: told of each :class:`Lifecycle` state that is entered.
         tick: called once a cycle, to show that the loop lives.
+        stall_seconds: a partition that has something to read and stands for so long, without a reason, is stalled.
+        give_up_seconds: seconds more after which :class:`processors.errors.PartitionStalled` ends the loop.
+        quiet: told once a second which partitions have something to read and are not read on: the stalled ones, and
+            those that have a reason.
     """
 
     def __init__(
@@ -79,6 +88,9 @@ class Runner:
         clock: Callable[[], float] = time.monotonic,
         enter: Callable[[Lifecycle], None] = lambda state: None,
         tick: Callable[[], None] = lambda: None,
+        stall_seconds: float = 60.0,
+        give_up_seconds: float = 120.0,
+        quiet: Callable[[Sequence[Silence], Sequence[Silence]], None] = lambda stalled, held: None,
     ) -> None:
         self.log = log
         self.processor = processor
@@ -87,13 +99,18 @@ class Runner:
         self._clock = clock
         self._enter = enter
         self._tick = tick
+        self._quiet = quiet
+        self._give_up_seconds = give_up_seconds
+        self._stalls = StallDetector(stall_seconds, clock)
+        self._warned: set[TopicPartition] = set()
+        self._shown: set[tuple[str, str]] = set()
         self._changelog = changelog(processor.name)
         self._generation: int | None = None
         self._parts: dict[int, _Part] = {}
         self._outs: list[Out] = []
         self._urgent = False
         self._last_commit = clock()
-        self._last_shown = clock() - _SHOW_INTERVAL
+        self._last_shown = self._last_look = clock() - _SHOW_INTERVAL
         self._ended = False
 
     # One cycle
@@ -115,6 +132,8 @@ class Runner:
             rows += self._process(partition, part, exhausted)
         if self._clock() - self._last_shown >= _SHOW_INTERVAL:
             self._show_progress()  # also while nothing moves: that is what must be seen
+        if self._clock() - self._last_look >= _SHOW_INTERVAL:
+            self._look_for_stalls()  # also while other partitions are committed many times a second
         if self._urgent or (self._dirty and self._until_commit() <= 0):
             self.commit()
         return rows
@@ -170,8 +189,12 @@ class Runner:
         """Forget everything uncommitted and take up the partitions as they were last committed."""
         self._parts, self._outs, self._urgent = {}, [], False
         self._generation = polled.generation
+        self._stalls.forget()
+        self._warned.clear()
         self.metrics.inc("alvh_assignments_total")
+        self.metrics.set("alvh_assignment_timestamp_seconds", time.time())
         if not polled.partitions:
+            self._forget_places()
             self._enter(Lifecycle.JOINING)
             return
         self._enter(Lifecycle.RESTORING)
@@ -180,12 +203,23 @@ class Runner:
             self._parts[partition] = self._restore(partition)
             self.metrics.observe("alvh_restore_seconds", self._clock() - started)
         logger.info("%s: partitions %s restored", self.processor.name, sorted(polled.partitions))
+        self._forget_places()
         self._enter(Lifecycle.RUNNING)
+
+    def _forget_places(self) -> None:
+        """Take the gauges of partitions that went to another member off the page: it tells of them now."""
+        owned = {(channel.topic, str(number)) for number, part in self._parts.items() for channel in part.channels}
+        for place in self._shown - owned:
+            for metric in STREAM_METRICS:
+                if metric.labels[:2] == ("topic", "partition"):
+                    self.metrics.forget(metric.name, *place)
+        self._shown &= owned
 
     def _restore(self, partition: int) -> _Part:
         state: dict[bytes, bytes] = {}
         for record in self.log.read(TopicPartition(self._changelog, partition)):
             self._tick()
+            self.metrics.inc("alvh_restore_records_total")
             if record.key is None:
                 continue
             if record.value is None:
@@ -274,8 +308,11 @@ class Runner:
         silent = [self._silent(partition, channel, exhausted) for channel in part.channels]
         segments = merge(part.channels, silent)
         if not segments:
-            self._resume(partition, part, holding(part.channels, silent))
+            waited_for = holding(part.channels, silent)
+            part.waits_for = tuple(channel.topic for channel in waited_for)
+            self._resume(partition, part, waited_for)
             return 0
+        part.waits_for = ()
         started = self._clock()
         outs: list[Out] = []
         run: list[Segment] = []
@@ -293,6 +330,7 @@ class Runner:
         self.metrics.observe("alvh_process_seconds", self._clock() - started)
         self._outs += outs
         self._urgent = self._urgent or any(out.urgent for out in outs)
+        part.newest = max(segment.record.timestamp for segment in segments)
         part.dirty = True
         self._resume(partition, part, [channel for channel in part.channels if len(channel.queue) <= RESUME_AT])
         return sum(segment.stop - segment.start for segment in segments)
@@ -370,6 +408,7 @@ class Runner:
         for partition in snapshots:
             part = self._parts[partition]
             part.dirty = False
+            self.metrics.observe("alvh_end_to_end_seconds", max(time.time() - part.newest / SECOND, 0.0))
             for (name, *labels), count in part.task.counts().items():
                 self.metrics.inc(name, count, *labels)
             for (name, *labels), value in part.task.gauges().items():
@@ -383,8 +422,42 @@ class Runner:
         for partition, part in self._parts.items():
             for channel in part.channels:
                 place = (channel.topic, str(partition))
+                self._shown.add(place)
                 self.metrics.set("alvh_stream_time_seconds", channel.time / SECOND, *place)
                 self.metrics.set("alvh_buffered_records", len(channel.queue), *place)
-                lag = self.log.lag(TopicPartition(channel.topic, partition))
-                if lag is not None:
-                    self.metrics.set("alvh_lag_records", lag, *place)
+                reach = self.log.reach(TopicPartition(channel.topic, partition))
+                if reach is not None:
+                    self.metrics.set("alvh_lag_records", reach.lag, *place)
+
+    def _look_for_stalls(self) -> None:
+        """Say which partitions have something to read and stand still. PartitionStalled when that has lasted."""
+        self._last_look = self._clock()
+        silences = [s for number, part in self._parts.items() for s in self._silences(number, part)]
+        stalled = [silence for silence in silences if self._stalls.stalled(silence)]
+        for silence in stalled:
+            if silence.tp not in self._warned:
+                logger.warning("%s: %s", self.processor.name, silence)
+        self._warned = {silence.tp for silence in stalled}
+        self._quiet(stalled, [silence for silence in silences if silence.cause is not Cause.STALLED])
+        lost = [s for s in stalled if s.seconds >= self._stalls.stall_seconds + self._give_up_seconds]
+        if lost:
+            raise PartitionStalled("; ".join(map(str, lost)))
+
+    def _silences(self, number: int, part: _Part) -> Iterator[Silence]:
+        """The silences of one partition number; its gauges are set for every input."""
+        for channel in part.channels:
+            tp = TopicPartition(channel.topic, number)
+            reach = self.log.reach(tp)
+            if reach is None:
+                continue
+            # an input that others wait for is never held itself: the loop reads it on
+            held = channel.topic in part.paused and channel.topic not in part.waits_for
+            silence = self._stalls.look(tp, reach, part.waits_for if held else ())
+            cause = None if silence is None else silence.cause
+            place = (channel.topic, str(number))
+            self.metrics.set("alvh_partition_stalled", silence is not None and self._stalls.stalled(silence), *place)
+            self.metrics.set("alvh_partition_stalled_seconds", 0.0 if silence is None else silence.seconds, *place)
+            for reason in (Cause.ANOTHER_INPUT, Cause.OPEN_TRANSACTION):
+                self.metrics.set("alvh_partition_held", cause is reason, *place, reason.value)
+            if silence is not None:
+                yield silence

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from processors.errors import Fenced, LogUnavailable, Rebalanced, UserError
-from processors.stream.log import Member, Out, Poll, Record, TopicPartition
+from processors.stream.log import Member, Out, Poll, Reach, Record, TopicPartition
 from processors.stream.sqlite_file import LogFile
 
 _log = logging.getLogger("alvh.stream.sqlite")
@@ -73,6 +73,10 @@ class SqliteCluster:
     def read(self, tp: TopicPartition, start: int = 0) -> Iterator[Record]:
         """Records of ``tp`` from ``start`` on, up to now."""
         return self._file.all_records(tp, start)
+
+    def beginning(self, tp: TopicPartition) -> int:
+        """The oldest offset that retention has left."""
+        return self._file.bounds(tp)[0]
 
     def end_offset(self, tp: TopicPartition) -> int:
         """The next offset to be written."""
@@ -220,10 +224,13 @@ class SqliteLog:
                 self._renew()
             yield record
 
-    def lag(self, tp: TopicPartition) -> int | None:
-        """Offsets between the position and the end; None before the first seek."""
+    def reach(self, tp: TopicPartition) -> Reach | None:
+        """Position and end; None before the first seek. Nothing uncommitted is ever in the file."""
         position = self._positions.get(tp)
-        return None if position is None else max(self._file.bounds(tp)[1] - position, 0)
+        if position is None:
+            return None
+        following = self._file.bounds(tp)[1]
+        return Reach(position, following, following)
 
     # Records
 

@@ -36,6 +36,13 @@ COMMANDS = [
     ["demo"],
     ["config"],
     ["config", "calibration"],
+    ["dlq"],
+    ["dlq", "list"],
+    ["dlq", "show"],
+    ["dlq", "requeue"],
+    ["state"],
+    ["state", "inspect"],
+    ["state", "verify"],
     ["topics"],
     ["topics", "plan"],
     ["topics", "apply"],
@@ -118,7 +125,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["replay", "nowhere", "--out", "out"], "nowhere"),
         (["replay", "nowhere"], "--out"),
         (["replay", "nowhere", "--out", "out", "--config", "none.toml"], "none.toml"),
-        (["tail", "market.tick"], "market.tick"),
+        (["tail", "market.tick"], "there is no file alvh.sqlite"),
         (["tail", "alerts", "--count", "0"], "--count '0' is not possible"),
         (["topics", "plan", "--partitions", "0"], "partitions (command line): '0' cannot be used"),
         (["topics", "plan", "--log", "kafka://broker"], "HOST:PORT"),
@@ -145,8 +152,8 @@ def test_our_errors_are_one_line_and_a_status(
     def fail(*args: object, **given: object) -> None:
         raise error
 
-    monkeypatch.setattr(processors.cli, "_settings", fail)
-    assert main(["config"]) == status
+    monkeypatch.setattr(processors.cli, "settings_of", fail)
+    assert main(["signals"]) == status
     assert capsys.readouterr().err == f"alvh: {error}\n"
 
 
@@ -154,8 +161,8 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*args: object, **given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(processors.cli, "_settings", interrupt)
-    assert main(["config"]) == EXIT_INTERRUPTED
+    monkeypatch.setattr(processors.cli, "settings_of", interrupt)
+    assert main(["signals"]) == EXIT_INTERRUPTED
 
 
 def test_a_log_that_does_not_answer_is_70_without_a_traceback() -> None:
@@ -257,6 +264,17 @@ def test_feed_then_tail(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tail", "market.ticks", "--from-beginning", "--count", "3", "--raw"]) == 0
     ticks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [tick["event_ts"] for tick in ticks] == [f"2018-02-05T15:0{m}:00Z" for m in range(3)]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["tail", "alerts"], ["explain", "--last"], ["signals", "--log", "sqlite://alvh.sqlite"], ["topics", "describe"]],
+    ids=" ".join,
+)
+def test_a_command_that_reads_makes_no_file(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == EXIT_USAGE
+    assert "there is no file alvh.sqlite" in capsys.readouterr().err
+    assert list(Path().iterdir()) == []
 
 
 def _fed(capsys: pytest.CaptureFixture[str]) -> bool:

@@ -183,7 +183,7 @@ def test_every_rule_says_what_it_means_and_what_to_look_at() -> None:
     for rule in rules:
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
         assert rule["labels"]["severity"] in ("warning", "critical")
-        assert set(rule["annotations"]) == {"summary", "description"}
+        assert set(rule["annotations"]) == {"summary", "description", "runbook"}
 
 
 def test_words_of_rules_use_labels_that_the_expression_keeps() -> None:

@@ -157,6 +157,30 @@ def test_failed_is_not_alive_and_stopped_is_not_stalled(site: Site) -> None:
     assert site.document("/healthz")[0] == 503
 
 
+def test_not_ready_while_a_partition_is_stalled_and_what_is_held_is_told(site: Site) -> None:
+    walk(site.health, "market")
+    walk(site.health, "hedge")
+    site.health.quiet("market", ["market.ticks/0 has 5 records to read"], ["macro.releases/0 is held"])
+    status, document = site.document("/readyz")
+    assert status == 503
+    assert document["waiting"] == {"market": "market.ticks/0 has 5 records to read"}
+    assert document["held"] == {"market": ["macro.releases/0 is held"]}
+    assert site.document("/healthz")[0] == 200
+    site.health.quiet("market", [], ["macro.releases/0 is held"])
+    status, document = site.document("/readyz")
+    assert (status, document["waiting"]) == (200, {})
+    assert document["held"] == {"market": ["macro.releases/0 is held"]}
+
+
+def test_partitions_that_were_stalled_are_forgotten_when_they_are_given_anew(site: Site) -> None:
+    walk(site.health, "market")
+    walk(site.health, "hedge")
+    site.health.quiet("market", ["market.ticks/0 has 5 records to read"], [])
+    site.health.enter("market", Lifecycle.RESTORING)
+    site.health.enter("market", Lifecycle.RUNNING)
+    assert site.document("/readyz")[0] == 200
+
+
 def test_metrics_in_text_are_what_was_counted(site: Site) -> None:
     site.metrics.inc("alvh_records_total", 3, "market.ticks", "used")
     site.metrics.observe("alvh_commit_seconds", 0.004)

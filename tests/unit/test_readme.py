@@ -12,6 +12,8 @@ import pytest
 
 from processors.alerter import METRICS as ALERTER_METRICS
 from processors.cli import EXIT_INTERRUPTED, EXIT_PIPE, main
+from processors.commands.dlq import EXIT_SOME_REFUSED
+from processors.commands.state import EXIT_DIFFERENT
 from processors.config import allowed, default_text, fields
 from processors.errors import EXIT_FATAL, EXIT_USAGE
 from processors.hedger import METRICS as HEDGER_METRICS
@@ -70,7 +72,8 @@ def test_settings() -> None:
 
 def test_exit_statuses() -> None:
     statuses = {int(row[0]) for row in rows(README, "| status | meaning |")}
-    assert statuses == {0, EXIT_USAGE, EXIT_REFUSED, EXIT_FATAL, EXIT_INTERRUPTED, EXIT_PIPE}
+    assert EXIT_SOME_REFUSED == EXIT_REFUSED
+    assert statuses == {0, EXIT_DIFFERENT, EXIT_USAGE, EXIT_REFUSED, EXIT_FATAL, EXIT_INTERRUPTED, EXIT_PIPE}
 
 
 def commands(text: str) -> list[str]:
@@ -91,7 +94,7 @@ def test_alvh_commands_exist_with_their_options(capsys: pytest.CaptureFixture[st
         if not line.startswith("alvh "):
             continue
         words = shlex.split(line)
-        command = words[1:3] if words[1] in ("topics", "config") else words[1:2]
+        command = words[1:3] if words[1] in ("topics", "config", "dlq", "state") else words[1:2]
         assert main([*command, "--help"]) == 0
         shown = capsys.readouterr().out
         assert all(word in shown for word in words if word.startswith("--")), line

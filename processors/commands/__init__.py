@@ -1,0 +1,1 @@
+"""Groups of commands of ``alvh``, one file each, and what all commands share."""
