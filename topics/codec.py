@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import numpy as np
@@ -75,6 +76,16 @@ def decode_market(value: bytes | None, headers: Headers = ()) -> Tick | Watermar
     if b'"watermark_ts"' in value:
         return decode(Watermark, value, headers)
     return decode(Tick, value, headers)
+
+
+def plain_json(values: Sequence[bytes | None], headers: Sequence[Headers]) -> list[int]:
+    """Places of the records that hold JSON of the size that is taken; a whole poll usually has the same headers."""
+    json_headers = [each == JSON_HEADERS for each in headers]
+    return [
+        place
+        for place, (value, known) in enumerate(zip(values, json_headers, strict=True))
+        if value is not None and len(value) <= MAX_JSON and (known or _content_type(headers[place]) == JSON)
+    ]
 
 
 def decode_macro(value: bytes | None, headers: Headers = ()) -> Release | Schedule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kafka import KafkaConsumer
@@ -11,18 +11,23 @@ from kafka.structs import TopicPartition as KafkaTopicPartition
 
 from processors.errors import DeadlineExceeded
 from processors.stream.kafka_client import Settings, explaining
-from processors.stream.log import Record, TopicPartition
+from processors.stream.log import Record, Records, TopicPartition
 
 #: Seconds within which a commit becomes visible: the broker answers it first and writes its markers then.
 _MARKERS = 0.5
 
 
-def records_of(tp: TopicPartition, found: Iterable[Any]) -> list[Record]:
+def records_of(tp: TopicPartition, found: Sequence[Any]) -> Records:
     """The client's records as ours."""
-    topic, partition = tp
-    return [
-        Record(topic, partition, r.offset, r.timestamp * 1_000_000, r.key, r.value, tuple(r.headers)) for r in found
-    ]
+    return Records(
+        tp.topic,
+        tp.partition,
+        [r.offset for r in found],
+        [r.timestamp * 1_000_000 for r in found],
+        [r.key for r in found],
+        [r.value for r in found],
+        [tuple(r.headers) for r in found],
+    )
 
 
 class Readers:

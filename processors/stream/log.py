@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, overload
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -35,6 +35,65 @@ class Record:
     def header(self, name: str) -> bytes | None:
         """The first header of that name."""
         return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Records(Sequence[Record]):
+    """Records of one partition in offset order, as columns: a :class:`Record` is made only where one is asked for.
+
+    The columns are lists of equal length, named and meant as the fields of a record.
+    """
+
+    topic: str
+    partition: int
+    offsets: Sequence[int]
+    timestamps: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    headers: Sequence[Headers]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Records:
+        """The columns of at least one record, all of the same partition."""
+        first = records[0]
+        return cls(
+            first.topic,
+            first.partition,
+            [r.offset for r in records],
+            [r.timestamp for r in records],
+            [r.key for r in records],
+            [r.value for r in records],
+            [r.headers for r in records],
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @overload
+    def __getitem__(self, which: int) -> Record: ...
+    @overload
+    def __getitem__(self, which: slice) -> Records: ...
+
+    def __getitem__(self, which: int | slice) -> Record | Records:
+        if isinstance(which, slice):
+            return Records(
+                self.topic,
+                self.partition,
+                self.offsets[which],
+                self.timestamps[which],
+                self.keys[which],
+                self.values[which],
+                self.headers[which],
+            )
+        return Record(
+            self.topic,
+            self.partition,
+            self.offsets[which],
+            self.timestamps[which],
+            self.keys[which],
+            self.values[which],
+            self.headers[which],
+        )
 
 
 @dataclass(frozen=True, slots=True)
