@@ -1,7 +1,7 @@
 """The command ``alvh``.
 
-Exit statuses: 0 done; 2 what was given cannot be used; 3 topics were left as they are, for a change would lose data;
-70 the process must be started again; 130 interrupted. Errors are one line on standard error.
+Exit statuses: 0 done; 2 what was given cannot be used, or access is denied; 3 topics were left as they are, for a
+change would lose data; 70 the process must be started again; 130 interrupted. Errors are one line on standard error.
 """
 
 from __future__ import annotations
@@ -235,11 +235,12 @@ def feed(
     settings = _settings(context, log=log)
     from processors.feeds.feed import feed as feed_directory
     from processors.run import prepare_topics
+    from topics.catalog import FED, FEED_POSITIONS
 
     partitions = None if settings.was_default("partitions") else settings.partitions
     with _cluster(settings) as cluster, _stopping() as stop, _progress() as progress:
         if settings.log.startswith("kafka://"):
-            prepare_topics(cluster, settings)
+            prepare_topics(cluster, settings, (*FED, FEED_POSITIONS))
         report = feed_directory(
             directory,
             cluster,
@@ -609,6 +610,7 @@ Examples:
   alvh topics plan --log kafka://broker:9092
   alvh topics apply --log kafka://broker:9092
   alvh topics describe --json
+  alvh topics acls market --principal User:alvh
   alvh topics asyncapi --format yaml
 """,
     no_args_is_help=True,
@@ -704,6 +706,36 @@ def _topics_describe(context: typer.Context, log: LogOption = None, as_json: Jso
         _print_json(rows)
     else:
         _print_table(description_table(rows))
+
+
+@topics_app.command("acls")
+def _topics_acls(
+    context: typer.Context,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="market, hedge, alerts, all; feed, reader, admin.")
+    ],
+    principal: Annotated[str, typer.Option("--principal", metavar="NAME", help="Whom to allow.")] = "User:alvh",
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a user must be allowed to do on a Kafka cluster with access control, and no more.
+
+    Each line is what `kafka-acls --bootstrap-server HOST:PORT` takes. `all` means the three processors; a reader runs
+    `alvh tail`, `explain` and `signals`, an admin `alvh topics plan` and `apply`.
+
+    \b
+    Examples:
+      alvh topics acls market hedge alerts --principal User:alvh
+      alvh topics acls feed --principal User:feed --json
+    """
+    settings = _settings(context)
+    from processors.access import acls
+
+    found = acls(names, settings)
+    if as_json:
+        _print_json([acl.document(principal) for acl in found])
+        return
+    for acl in found:
+        print(acl.command(principal))  # noqa: T201
 
 
 @topics_app.command("asyncapi")

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from processors.config import Settings
-from processors.errors import DeadlineExceeded, LogUnavailable, UserError
+from processors.errors import LogUnavailable, UserError
 from processors.stream.log import Cluster
 from processors.stream.open import open_cluster
 from processors.topic_plan import Plan, TopicAdmin, TopicState
@@ -96,20 +96,13 @@ def topic_admin(settings: Settings) -> Iterator[TopicAdmin]:
         finally:
             cluster.close()
         return
-    from kafka import KafkaAdminClient
-
+    from processors.stream.kafka_access import admin_client
     from processors.stream.kafka_client import Settings as ClientSettings
     from processors.stream.kafka_client import explaining, parse_servers
 
     servers = parse_servers(settings.log.removeprefix("kafka://"))
     client = ClientSettings(servers, settings.security or {}, deadline=settings.call_deadline_seconds)
-    try:
-        with explaining(f"connecting to {','.join(servers)}"):
-            admin = KafkaAdminClient(**client.client())
-    except DeadlineExceeded as error:
-        raise LogUnavailable(
-            f"no broker answers at {settings.log}; is it running, and is `log` right? {error}"
-        ) from error
+    admin = admin_client(client)
     with explaining(f"administering the topics of {','.join(servers)}"):
         try:
             yield KafkaTopics(admin)

@@ -4,8 +4,7 @@ Positions and outputs commit in one transaction that carries the member's genera
 partitions cannot commit. The transactional id is ``GROUP.INSTANCE``: a restart ends its predecessor's transaction at
 once. Records are taken as bytes and never decoded by the client.
 
-A user of the log needs these ACLs: read on the input topics and the changelog, write on the outputs and the changelog,
-read on the group, and write and describe on the transactional id.
+What its user must be allowed to do on a cluster with access control is in :mod:`processors.access`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, errors
+from kafka import ConsumerRebalanceListener, KafkaConsumer, errors
 from kafka.admin import MemberToRemove
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.protocol.consumer import OffsetSpec
@@ -25,7 +24,8 @@ from kafka.structs import TopicPartition as KafkaTopicPartition
 
 from processors.errors import AlvhError, Fenced, LogUnavailable, Rebalanced, UserError
 from processors.stream.deadline import Caller
-from processors.stream.kafka_client import Settings, explained, explaining, parse_servers
+from processors.stream.kafka_access import admin_client
+from processors.stream.kafka_client import Need, Settings, explained, explaining, parse_servers
 from processors.stream.kafka_producer import Transactions
 from processors.stream.kafka_reader import Readers, records_of
 from processors.stream.log import Member, Out, Poll, Record, TopicPartition
@@ -33,6 +33,9 @@ from processors.stream.log import Member, Out, Poll, Record, TopicPartition
 T = TypeVar("T")
 
 _log = logging.getLogger("alvh.stream.kafka")
+
+#: Of a topic that is named and that this user may not see, whether it exists or not.
+_HIDDEN = errors.TopicAuthorizationFailedError.errno
 
 #: Seconds of one call of the client's poll: after each of them a new assignment is looked for.
 _SLICE = 0.1
@@ -46,7 +49,8 @@ class KafkaCluster:
         security: TLS and SASL settings, see :data:`processors.stream.kafka_client.SECURITY`.
         settings: more of :class:`processors.stream.kafka_client.Settings`: ``deadline``, ``session_timeout``, ...
 
-    Raises LogUnavailable when no broker answers, UserError for an unknown security setting.
+    Raises LogUnavailable when no broker answers, Denied when they refuse this user, UserError for a security setting
+    that is unknown or cannot be used.
     """
 
     def __init__(
@@ -59,19 +63,18 @@ class KafkaCluster:
         self._caller = Caller("kafka admin")
         self._publishers: dict[str, Transactions] = {}
         self._readers = Readers(self._settings)
-        try:
-            with explaining(f"connecting to {','.join(self._settings.servers)}"):
-                self._admin = KafkaAdminClient(**self._settings.client())
-        except AlvhError as error:
-            raise LogUnavailable(str(error)) from error
+        self._admin = admin_client(self._settings)
 
     def __repr__(self) -> str:
         return f"KafkaCluster({','.join(self._settings.servers)!r})"
 
-    def topics(self) -> dict[str, int]:
-        """Topic names and their partition counts, without Kafka's own topics."""
-        found = self._ask("listing topics", self._admin.describe_topics)
-        return {t["name"]: len(t["partitions"]) for t in found if not t["is_internal"]}
+    def topics(self, names: Iterable[str] | None = None) -> dict[str, int]:
+        """Topic names and their partition counts, without Kafka's own topics and those hidden from this user."""
+        asked = None if names is None else list(names)
+        found = self._ask("listing topics", lambda: self._admin.describe_topics(asked))
+        if asked is not None and (hidden := {t["name"] for t in found if t["error_code"] == _HIDDEN}):
+            raise explained(errors.TopicAuthorizationFailedError(hidden), "listing topics")
+        return {t["name"]: len(t["partitions"]) for t in found if not t["is_internal"] and not t["error_code"]}
 
     def create(self, topics: Mapping[str, int], *, compacted: frozenset[str] = frozenset()) -> None:
         """Create the topics that are missing, with the brokers' own replication factor."""
@@ -85,9 +88,12 @@ class KafkaCluster:
             for name, count in topics.items()
             if name not in known
         }
+        def create() -> None:
+            self._admin.create_topics(missing, wait_for_metadata=True)
+
         try:
             if missing:
-                self._ask("creating topics", lambda: self._admin.create_topics(missing, wait_for_metadata=True))
+                self._ask("creating topics", create, need="Create")
         except AlvhError as error:
             if not isinstance(error.__cause__, errors.TopicAlreadyExistsError):
                 raise
@@ -151,7 +157,9 @@ class KafkaCluster:
         if not 0 <= tp.partition < count:
             raise UserError(f"topic {tp.topic!r} has partitions 0 to {count - 1}, not {tp.partition}")
 
-    def _ask(self, what: str, function: Callable[[], T], seconds: float | None = None) -> T:
+    def _ask(
+        self, what: str, function: Callable[[], T], seconds: float | None = None, need: Need = "Describe"
+    ) -> T:
         """An answer of the brokers, asked for again while they are not ready and there is time."""
         deadline = time.monotonic() + (seconds or self._settings.deadline)
         while True:
@@ -159,7 +167,7 @@ class KafkaCluster:
                 return self._caller.call(what, max(deadline - time.monotonic(), 0.1), function)
             except errors.KafkaError as error:
                 if not isinstance(error, errors.RetriableError) or time.monotonic() + _SLICE > deadline:
-                    raise explained(error, what) from error
+                    raise explained(error, what, need) from error
             time.sleep(_SLICE)
 
 
@@ -252,7 +260,7 @@ class KafkaLog:
         self._ends = None
         while True:
             left = max(end - time.monotonic(), 0.0)
-            with explaining(f"polling as {self._member.group}.{self._member.instance}"):
+            with explaining(f"polling as {self._member.group}.{self._member.instance}", "Read"):
                 self._unpark()
                 found = self._consumer.poll(timeout_ms=int(min(left, _SLICE) * 1000))
             self._check()
