@@ -22,7 +22,7 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -68,12 +68,20 @@ def missing() -> str | None:
     return None
 
 
-def start_kafka(nodes: int = 1, settings: Mapping[str, str] | None = None) -> KafkaNodes:
+def start_kafka(
+    nodes: int = 1,
+    settings: Mapping[str, str] | None = None,
+    *,
+    listeners: Mapping[str, str] | None = None,
+    format_arguments: Sequence[str] = (),
+) -> KafkaNodes:
     """Start ``nodes`` brokers, each also a controller, and wait until all of them answer.
 
-    ``settings`` are added to every node's server.properties. Raises KafkaNotStartedError.
+    ``settings`` are added to every node's server.properties. ``listeners`` are opened beside the one in plain text:
+    name to security protocol; see :meth:`KafkaNodes.bootstrap_of`. ``format_arguments`` go to ``kafka-storage format``,
+    which makes the first users. Raises KafkaNotStartedError.
     """
-    kafka = KafkaNodes(nodes, settings or {})
+    kafka = KafkaNodes(nodes, settings or {}, listeners or {}, format_arguments)
     try:
         kafka.start()
     except BaseException:
@@ -85,9 +93,17 @@ def start_kafka(nodes: int = 1, settings: Mapping[str, str] | None = None) -> Ka
 class KafkaNodes:
     """One or more brokers that form a cluster. A context manager: leaving it stops them and removes their files."""
 
-    def __init__(self, nodes: int, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        nodes: int,
+        settings: Mapping[str, str],
+        listeners: Mapping[str, str] | None = None,
+        format_arguments: Sequence[str] = (),
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="alvh-kafka-"))
-        ports = _free_ports(2 * nodes)
+        more = listeners or {}
+        ports = _free_ports((2 + len(more)) * nodes)
+        others = iter(ports[2 * nodes :])
         voters = ",".join(f"{n + 1}@127.0.0.1:{ports[2 * n + 1]}" for n in range(nodes))
         replicas = str(min(nodes, 3))
         common = _FAST | {
@@ -102,11 +118,25 @@ class KafkaNodes:
         }
         cluster = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # an id that began with "-" were an option
         self.brokers = [
-            KafkaBroker(n + 1, ports[2 * n], ports[2 * n + 1], self.folder / f"node{n + 1}", cluster, common, settings)
+            KafkaBroker(
+                n + 1,
+                ports[2 * n],
+                ports[2 * n + 1],
+                self.folder / f"node{n + 1}",
+                cluster,
+                common,
+                settings,
+                {name: (protocol, next(others)) for name, protocol in more.items()},
+                format_arguments,
+            )
             for n in range(nodes)
         ]
         self.bootstrap = ",".join(f"127.0.0.1:{broker.port}" for broker in self.brokers)
         atexit.register(self.stop)
+
+    def bootstrap_of(self, listener: str) -> str:
+        """Bootstrap servers of one of the listeners beside the one in plain text."""
+        return ",".join(f"127.0.0.1:{broker.ports[listener]}" for broker in self.brokers)
 
     def start(self, timeout: float = 90.0) -> None:
         """Start every node and wait until all are up. Raises KafkaNotStartedError with the end of a node's log."""
@@ -146,17 +176,24 @@ class KafkaBroker:
         cluster: str,
         common: Mapping[str, str],
         settings: Mapping[str, str],
+        listeners: Mapping[str, tuple[str, int]] | None = None,
+        format_arguments: Sequence[str] = (),
     ) -> None:
         self.node, self.port, self.folder, self.cluster = node, port, folder, cluster
+        self.ports = {name: number for name, (_, number) in (listeners or {}).items()}
+        self.format_arguments = list(format_arguments)
         self.log = folder / "broker.log"
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
+        brokers = [f"{name}://127.0.0.1:{number}" for name, number in {"PLAINTEXT": port, **self.ports}.items()]
+        protocols = {"CONTROLLER": "PLAINTEXT", "PLAINTEXT": "PLAINTEXT"}
+        protocols |= {name: protocol for name, (protocol, _) in (listeners or {}).items()}
         properties = {
             "process.roles": "broker,controller",
             "node.id": str(node),
-            "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listeners": ",".join([*brokers, f"CONTROLLER://127.0.0.1:{controller_port}"]),
+            "advertised.listeners": ",".join(brokers),
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": str(folder / "data"),
@@ -170,13 +207,15 @@ class KafkaBroker:
         """Start the process (and lay out its storage the first time); :meth:`wait` tells when it answers."""
         if not (self.folder / "data").exists():
             format_storage = ["kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", str(self.properties)]
-            done = subprocess.run(_java(*format_storage), capture_output=True, text=True, timeout=60, check=False)
+            format_storage += self.format_arguments
+            command = java_command(*format_storage)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             if done.returncode:
                 raise KafkaNotStartedError(f"storage format failed:\n{done.stdout}{done.stderr}")
         with self.log.open("ab") as log:
             log.write(b"--- start\n")
             self.process = subprocess.Popen(
-                _java("kafka.Kafka", str(self.properties)), stdout=log, stderr=log, cwd=self.folder
+                java_command("kafka.Kafka", str(self.properties)), stdout=log, stderr=log, cwd=self.folder
             )
 
     def wait(self, deadline: float) -> None:
@@ -235,7 +274,8 @@ def _jars() -> Path:
     return _JARS
 
 
-def _java(*arguments: str) -> list[str]:
+def java_command(*arguments: str) -> list[str]:
+    """The command that runs a class of Kafka's, as its own scripts would."""
     quiet = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
     quiet += ["-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info"]
     java = shutil.which("java")
