@@ -11,7 +11,11 @@ from kafka import KafkaAdminClient, errors
 from kafka.net.compat import KafkaNetClient
 
 from processors.errors import AlvhError, Denied, LogUnavailable
+from processors.stream.deadline import Caller
 from processors.stream.kafka_client import Settings, explained, explaining
+
+#: Seconds within which a broker that is well says yes or no.
+_PATIENCE = 5.0
 
 
 def admin_client(settings: Settings) -> KafkaAdminClient:
@@ -19,17 +23,21 @@ def admin_client(settings: Settings) -> KafkaAdminClient:
 
     Raises Denied when a broker answers and refuses, LogUnavailable when none answers in time.
     """
-    knock(settings)
+    if settings.security:
+        knock(settings)
     where = f"kafka://{','.join(settings.servers)}"
+    caller = Caller("connecting")  # the client's own time does not cover the handshake of TLS
     try:
         with explaining(f"connecting to {where}"):
-            return KafkaAdminClient(**settings.client())
+            return caller.call("connecting", settings.deadline + 1.0, lambda: KafkaAdminClient(**settings.client()))
     except Denied:
         raise
     except AlvhError as error:
         raise LogUnavailable(
             f"no broker answers at {where}; is it running, and are `log` and kafka.security_protocol right? {error}"
         ) from error
+    finally:
+        caller.close()
 
 
 def knock(settings: Settings) -> None:
@@ -41,10 +49,11 @@ def knock(settings: Settings) -> None:
     client = KafkaNetClient(**settings.client())
     client._net.start()
     refused: Denied | None = None
+    patience = min(_PATIENCE, settings.deadline / len(settings.servers))
     try:
         for number, server in enumerate(settings.servers):
             try:
-                client._net.run(_connect, client._manager, f"bootstrap-{number}", settings.deadline)
+                client._net.run(_connect, client._manager, f"bootstrap-{number}", patience)
             except (errors.KafkaError, OSError) as error:
                 found = explained(error, f"connecting to {server}")
                 if isinstance(found, Denied):
@@ -60,4 +69,5 @@ def knock(settings: Settings) -> None:
 
 
 async def _connect(manager: Any, node: str, seconds: float) -> None:
-    await manager.get_connection(node, timeout_ms=int(seconds * 1000), refresh_metadata_on_err=False)
+    connection = manager.get_connection(node, refresh_metadata_on_err=False)
+    await manager.wait_for(connection.init_future, int(seconds * 1000))
