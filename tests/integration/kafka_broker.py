@@ -71,15 +71,14 @@ def missing() -> str | None:
 def start_kafka(
     nodes: int = 1,
     settings: Mapping[str, str] | None = None,
-    *,
-    listeners: Mapping[str, str] | None = None,
+    listeners: Mapping[str, Sequence[tuple[int, int]]] | None = None,
     format_arguments: Sequence[str] = (),
 ) -> KafkaNodes:
     """Start ``nodes`` brokers, each also a controller, and wait until all of them answer.
 
-    ``settings`` are added to every node's server.properties. ``listeners`` are opened beside the one in plain text:
-    name to security protocol; see :meth:`KafkaNodes.bootstrap_of`. ``format_arguments`` go to ``kafka-storage format``,
-    which makes the first users. Raises KafkaNotStartedError.
+    ``settings`` are added to every node's server.properties. ``listeners``: more of them by name, for each node the
+    port that it listens on and the one that it tells clients. ``format_arguments`` go to ``kafka-storage format``, which
+    makes the first users. Raises KafkaNotStartedError.
     """
     kafka = KafkaNodes(nodes, settings or {}, listeners or {}, format_arguments)
     try:
@@ -97,13 +96,11 @@ class KafkaNodes:
         self,
         nodes: int,
         settings: Mapping[str, str],
-        listeners: Mapping[str, str] | None = None,
+        listeners: Mapping[str, Sequence[tuple[int, int]]],
         format_arguments: Sequence[str] = (),
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="alvh-kafka-"))
-        more = listeners or {}
-        ports = _free_ports((2 + len(more)) * nodes)
-        others = iter(ports[2 * nodes :])
+        ports = free_ports(2 * nodes)
         voters = ",".join(f"{n + 1}@127.0.0.1:{ports[2 * n + 1]}" for n in range(nodes))
         replicas = str(min(nodes, 3))
         common = _FAST | {
@@ -124,19 +121,14 @@ class KafkaNodes:
                 ports[2 * n + 1],
                 self.folder / f"node{n + 1}",
                 cluster,
-                common,
-                settings,
-                {name: (protocol, next(others)) for name, protocol in more.items()},
+                {**common, **settings},
+                {name: each[n] for name, each in listeners.items()},
                 format_arguments,
             )
             for n in range(nodes)
         ]
         self.bootstrap = ",".join(f"127.0.0.1:{broker.port}" for broker in self.brokers)
         atexit.register(self.stop)
-
-    def bootstrap_of(self, listener: str) -> str:
-        """Bootstrap servers of one of the listeners beside the one in plain text."""
-        return ",".join(f"127.0.0.1:{broker.ports[listener]}" for broker in self.brokers)
 
     def start(self, timeout: float = 90.0) -> None:
         """Start every node and wait until all are up. Raises KafkaNotStartedError with the end of a node's log."""
@@ -174,30 +166,27 @@ class KafkaBroker:
         controller_port: int,
         folder: Path,
         cluster: str,
-        common: Mapping[str, str],
         settings: Mapping[str, str],
-        listeners: Mapping[str, tuple[str, int]] | None = None,
+        listeners: Mapping[str, tuple[int, int]],
         format_arguments: Sequence[str] = (),
     ) -> None:
-        self.node, self.port, self.folder, self.cluster = node, port, folder, cluster
-        self.ports = {name: number for name, (_, number) in (listeners or {}).items()}
         self.format_arguments = list(format_arguments)
+        self.node, self.port, self.folder, self.cluster = node, port, folder, cluster
         self.log = folder / "broker.log"
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
-        brokers = [f"{name}://127.0.0.1:{number}" for name, number in {"PLAINTEXT": port, **self.ports}.items()]
-        protocols = {"CONTROLLER": "PLAINTEXT", "PLAINTEXT": "PLAINTEXT"}
-        protocols |= {name: protocol for name, (protocol, _) in (listeners or {}).items()}
+        every = {"PLAINTEXT": (port, port), **listeners}
+        told = ",".join(f"{name}://127.0.0.1:{advertised}" for name, (_, advertised) in every.items())
+        bound = ",".join(f"{name}://127.0.0.1:{own}" for name, (own, _) in every.items())
         properties = {
             "process.roles": "broker,controller",
             "node.id": str(node),
-            "listeners": ",".join([*brokers, f"CONTROLLER://127.0.0.1:{controller_port}"]),
-            "advertised.listeners": ",".join(brokers),
-            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
+            "listeners": f"{bound},CONTROLLER://127.0.0.1:{controller_port}",
+            "advertised.listeners": told,
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in ("CONTROLLER", *every)),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": str(folder / "data"),
-            **common,
             **settings,
         }
         self.properties = folder / "server.properties"
@@ -207,8 +196,7 @@ class KafkaBroker:
         """Start the process (and lay out its storage the first time); :meth:`wait` tells when it answers."""
         if not (self.folder / "data").exists():
             format_storage = ["kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", str(self.properties)]
-            format_storage += self.format_arguments
-            command = java_command(*format_storage)
+            command = java_command(*format_storage, *self.format_arguments)
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             if done.returncode:
                 raise KafkaNotStartedError(f"storage format failed:\n{done.stdout}{done.stderr}")
@@ -275,7 +263,7 @@ def _jars() -> Path:
 
 
 def java_command(*arguments: str) -> list[str]:
-    """The command that runs a class of Kafka's, as its own scripts would."""
+    """The command that runs one of Kafka's own programs."""
     quiet = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
     quiet += ["-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info"]
     java = shutil.which("java")
@@ -284,7 +272,7 @@ def java_command(*arguments: str) -> list[str]:
     return [java, *_JVM, *quiet, "-cp", f"{_jars()}/*", *arguments]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on. All are held until the last is known, so that they differ."""
     sockets = [socket.socket() for _ in range(count)]
     try:

@@ -8,7 +8,7 @@ host. Everything is made anew for each broker, and listens on 127.0.0.1.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
-from kafka_broker import KafkaNodes, start_kafka
+from kafka_broker import KafkaNodes, free_ports, start_kafka
 
 from processors.access import Acl
 
@@ -111,6 +111,7 @@ class SecureKafka:
     """A broker that is running, and what its clients need."""
 
     nodes: KafkaNodes
+    ports: Mapping[str, int]
     folder: Path
 
     @property
@@ -120,7 +121,7 @@ class SecureKafka:
 
     def url(self, listener: str = "SASL_SSL") -> str:
         """A listener as a log."""
-        return f"kafka://{self.nodes.bootstrap_of(listener)}"
+        return f"kafka://127.0.0.1:{self.ports[listener]}"
 
     def file(self, name: str) -> str:
         """``ca.pem``, ``other-ca.pem``, ``client.pem``, ``client-key.pem``."""
@@ -210,7 +211,9 @@ def start_secure_kafka(folder: Path) -> SecureKafka:
         "listener.name.sasl_ssl.plain.sasl.jaas.config": f'{_PLAIN} user_{USER}="{_escaped(PASSWORD)}";',
         "listener.name.ssl.ssl.client.auth": "required",
     }
-    listeners = {"SASL_SSL": "SASL_SSL", "SSL": "SSL", "EXPIRED": "SASL_SSL", "ELSEWHERE": "SASL_SSL"}
+    protocols = {"SASL_SSL": "SASL_SSL", "SSL": "SSL", "EXPIRED": "SASL_SSL", "ELSEWHERE": "SASL_SSL"}
+    every = {"CONTROLLER": "PLAINTEXT", "PLAINTEXT": "PLAINTEXT", **protocols}
+    settings["listener.security.protocol.map"] = ",".join(f"{name}:{protocol}" for name, protocol in every.items())
     for listener, name in (("sasl_ssl", "good"), ("ssl", "good"), ("expired", "expired"), ("elsewhere", "elsewhere")):
         settings |= {
             f"listener.name.{listener}.ssl.keystore.type": "PEM",
@@ -223,7 +226,10 @@ def start_secure_kafka(folder: Path) -> SecureKafka:
             settings[f"listener.name.{listener}.scram-sha-512.sasl.jaas.config"] = _SCRAM
     users = [f"{kind}=[name={USER},password={PASSWORD}]" for kind in ("SCRAM-SHA-256", "SCRAM-SHA-512")]
     arguments = [word for user in users for word in ("--add-scram", user)]
-    return SecureKafka(start_kafka(settings=settings, listeners=listeners, format_arguments=arguments), folder)
+    ports = dict(zip(protocols, free_ports(len(protocols)), strict=True))
+    listeners = {name: [(port, port)] for name, port in ports.items()}
+    nodes = start_kafka(settings=settings, listeners=listeners, format_arguments=arguments)
+    return SecureKafka(nodes, ports, folder)
 
 
 def _escaped(text: str) -> str:
