@@ -77,8 +77,8 @@ def start_kafka(
     """Start ``nodes`` brokers, each also a controller, and wait until all of them answer.
 
     ``settings`` are added to every node's server.properties. ``listeners``: more of them by name, for each node the
-    port that it listens on and the one that it tells clients. ``format_arguments`` go to ``kafka-storage format``, which
-    makes the first users. Raises KafkaNotStartedError.
+    port that it listens on and the one that it tells clients. ``format_arguments`` go to ``kafka-storage format``, and
+    make the first users. Raises KafkaNotStartedError.
     """
     kafka = KafkaNodes(nodes, settings or {}, listeners or {}, format_arguments)
     try:
