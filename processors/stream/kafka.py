@@ -25,7 +25,7 @@ from kafka.structs import TopicPartition as KafkaTopicPartition
 from processors.errors import AlvhError, Fenced, LogUnavailable, Rebalanced, UserError
 from processors.stream.deadline import Caller
 from processors.stream.kafka_access import admin_client
-from processors.stream.kafka_client import Need, Settings, explained, explaining, parse_servers
+from processors.stream.kafka_client import Settings, explained, explaining, parse_servers
 from processors.stream.kafka_producer import Transactions
 from processors.stream.kafka_reader import Readers, records_of
 from processors.stream.log import Member, Out, Poll, Record, TopicPartition
@@ -88,13 +88,13 @@ class KafkaCluster:
             for name, count in topics.items()
             if name not in known
         }
-        def create() -> None:
-            self._admin.create_topics(missing, wait_for_metadata=True)
-
         try:
             if missing:
-                self._ask("creating topics", create, need="Create")
+                self._ask("creating topics", lambda: self._admin.create_topics(missing, wait_for_metadata=True))
         except AlvhError as error:
+            if isinstance(error.__cause__, errors.TopicAuthorizationFailedError):  # it holds the whole request
+                denied = errors.TopicAuthorizationFailedError(set(missing))
+                raise explained(denied, "creating topics", "Create") from error
             if not isinstance(error.__cause__, errors.TopicAlreadyExistsError):
                 raise
             self.create(topics, compacted=compacted)  # another process creates them too: see what is left
@@ -157,9 +157,7 @@ class KafkaCluster:
         if not 0 <= tp.partition < count:
             raise UserError(f"topic {tp.topic!r} has partitions 0 to {count - 1}, not {tp.partition}")
 
-    def _ask(
-        self, what: str, function: Callable[[], T], seconds: float | None = None, need: Need = "Describe"
-    ) -> T:
+    def _ask(self, what: str, function: Callable[[], T], seconds: float | None = None) -> T:
         """An answer of the brokers, asked for again while they are not ready and there is time."""
         deadline = time.monotonic() + (seconds or self._settings.deadline)
         while True:
@@ -167,7 +165,7 @@ class KafkaCluster:
                 return self._caller.call(what, max(deadline - time.monotonic(), 0.1), function)
             except errors.KafkaError as error:
                 if not isinstance(error, errors.RetriableError) or time.monotonic() + _SLICE > deadline:
-                    raise explained(error, what, need) from error
+                    raise explained(error, what) from error
             time.sleep(_SLICE)
 
 

@@ -135,7 +135,7 @@ _UNKNOWN = (
     errors.SecurityDisabledError,
 )
 #: What a user wants to do with a topic, as ACLs name it.
-Need = Literal["Describe", "Read", "Write", "Create"]
+Need = Literal["Describe", "Read", "Write", "Create", "DescribeConfigs", "AlterConfigs"]
 _LOST = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 

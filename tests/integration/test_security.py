@@ -197,6 +197,10 @@ def test_with_a_client_certificate_topics_are_made_fed_and_read_with_exactly_the
     drop_topics(secure)
     assert main(["feed", str(tmp_path)]) == EXIT_USAGE
     assert "access to topic" in capsys.readouterr().err
+    looking = tuple(Acl("topic", topic, ("Describe", "DescribeConfigs")) for topic in ALL_TOPICS)
+    with granted(secure, looking, CERTIFIED):
+        assert main(["topics", "apply"]) == EXIT_USAGE
+        assert "grant this user Create on topic market.ticks " in capsys.readouterr().err
     with granted(secure, acls(["admin"], SETTINGS), CERTIFIED):
         assert main(["topics", "apply"]) == 0
         capsys.readouterr()
@@ -208,6 +212,8 @@ def test_with_a_client_certificate_topics_are_made_fed_and_read_with_exactly_the
         capsys.readouterr()
         assert main(["tail", MARKET_TICKS]) == 0
         assert "17.31" in capsys.readouterr().out
+        assert main(["topics", "plan"]) == EXIT_USAGE
+        assert "grant this user DescribeConfigs on topic " in capsys.readouterr().err
     assert main(["tail", MARKET_TICKS]) == EXIT_USAGE
     assert "grant this user" in capsys.readouterr().err
 
