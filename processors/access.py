@@ -13,7 +13,7 @@ from processors.run import member_of, processors_for
 from topics.calibration import Calibration
 from topics.catalog import ALL_TOPICS, CATALOG, CHANGELOGS, DEAD_LETTERS, FED, FEED_POSITIONS, PROCESSORS, changelog
 
-Resource = Literal["topic", "group", "transactional-id", "cluster"]
+Resource = Literal["topic", "group", "transactional-id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Acl:
         """The words of ``kafka-acls`` that add it, after the bootstrap server."""
         words = ["--add", "--allow-principal", principal]
         words += [word for operation in self.operations for word in ("--operation", operation)]
-        words += ["--cluster"] if self.resource == "cluster" else [f"--{self.resource}", self.name]
+        words += [f"--{self.resource}", self.name]
         words += ["--resource-pattern-type", "prefixed"] if self.prefixed else []
         return shlex.join(words)
 

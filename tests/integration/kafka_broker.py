@@ -196,14 +196,14 @@ class KafkaBroker:
         """Start the process (and lay out its storage the first time); :meth:`wait` tells when it answers."""
         if not (self.folder / "data").exists():
             format_storage = ["kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", str(self.properties)]
-            command = java_command(*format_storage, *self.format_arguments)
+            command = _java(*format_storage, *self.format_arguments)
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             if done.returncode:
                 raise KafkaNotStartedError(f"storage format failed:\n{done.stdout}{done.stderr}")
         with self.log.open("ab") as log:
             log.write(b"--- start\n")
             self.process = subprocess.Popen(
-                java_command("kafka.Kafka", str(self.properties)), stdout=log, stderr=log, cwd=self.folder
+                _java("kafka.Kafka", str(self.properties)), stdout=log, stderr=log, cwd=self.folder
             )
 
     def wait(self, deadline: float) -> None:
@@ -262,8 +262,7 @@ def _jars() -> Path:
     return _JARS
 
 
-def java_command(*arguments: str) -> list[str]:
-    """The command that runs one of Kafka's own programs."""
+def _java(*arguments: str) -> list[str]:
     quiet = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
     quiet += ["-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info"]
     java = shutil.which("java")

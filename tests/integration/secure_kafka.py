@@ -168,9 +168,7 @@ class SecureKafka:
 
 
 def _rules(acl: Acl, user: str) -> Iterator[ACL]:
-    kind = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "cluster": ResourceType.CLUSTER}.get(
-        acl.resource, ResourceType.TRANSACTIONAL_ID
-    )
+    kind = ResourceType[acl.resource.replace("-", "_").upper()]
     pattern = ACLResourcePatternType.PREFIXED if acl.prefixed else ACLResourcePatternType.LITERAL
     for operation in acl.operations:
         name = "".join(f"_{letter}" if letter.isupper() else letter for letter in operation).lstrip("_").upper()

@@ -4,10 +4,12 @@ said when something is denied, and that no secret is written anywhere.
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,7 +24,6 @@ from pathlib import Path
 import psutil
 import pytest
 from history import Dump, compare, create, dump, fresh_topics, outs_of, processors, publish, shown, work_off
-from kafka_broker import java_command
 from secure_kafka import CERTIFIED, KEY_PASSWORD, PASSWORD, USER, SecureKafka, start_secure_kafka
 from stories import small_story
 
@@ -266,27 +267,25 @@ def test_the_page_on_security_lists_what_the_code_does() -> None:
         assert block == [acl.command("User:alvh") for acl in acls([part], SETTINGS)], part
 
 
-def test_kafkas_own_tool_takes_the_lines(secure: SecureKafka, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["topics", "acls", "market", "--principal", "User:by-tool"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert main(["topics", "acls", "market", "--principal", "User:by-tool", "--json"]) == 0
-    documents = json.loads(capsys.readouterr().out)
-    assert len(documents) == len(lines)
-    for resource in ("topic", "transactional-id"):
-        line = next(line for line in lines if f"--{resource} " in line)
-        command = java_command("kafka.admin.AclCommand", "--bootstrap-server", secure.plain, *line.split())
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-    with secure.admin() as admin:
-        from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, ResourcePatternFilter
-        from kafka.admin import ACLResourcePatternType as Pattern
-        from kafka.admin import ResourceType as Kind
-
-        anything = ResourcePatternFilter(Kind.ANY, None, Pattern.ANY)
-        mine = ACLFilter("User:by-tool", None, ACLOperation.ANY, ACLPermissionType.ANY, anything)
-        found, _ = admin.describe_acls(mine)
-        assert len(found) == 2
-        admin.delete_acls([mine])
+def test_the_lines_for_kafkas_tool_say_what_the_documents_say(capsys: pytest.CaptureFixture[str]) -> None:
+    tool = argparse.ArgumentParser()
+    tool.add_argument("--add", action="store_true", required=True)
+    tool.add_argument("--operation", action="append", required=True)
+    tool.add_argument("--allow-principal", required=True)
+    tool.add_argument("--resource-pattern-type", default="literal", choices=["literal", "prefixed"])
+    kinds = tool.add_mutually_exclusive_group(required=True)
+    for kind in ("topic", "group", "transactional-id"):
+        kinds.add_argument(f"--{kind}")
+    for part in PARTS:
+        assert main(["topics", "acls", part, "--principal", "User:CN=a b"]) == 0
+        lines = [vars(tool.parse_args(shlex.split(line))) for line in capsys.readouterr().out.splitlines()]
+        assert main(["topics", "acls", part, "--principal", "User:CN=a b", "--json"]) == 0
+        documents = json.loads(capsys.readouterr().out)
+        for line, document in zip(lines, documents, strict=True):
+            assert line["allow_principal"] == document["principal"] == "User:CN=a b"
+            assert line[document["resource"].replace("-", "_")] == document["name"]
+            assert line["resource_pattern_type"] == document["pattern"]
+            assert line["operation"] == document["operations"]
 
 
 # Who is there
