@@ -71,7 +71,7 @@ class Readers:
             position = start
             moved = time.monotonic()
             while position < target:
-                with explaining(where):
+                with explaining(where, "Read"):
                     found = consumer.poll(timeout_ms=100).get(one, [])
                     reached = consumer.position(one, timeout_ms=0)
                 yield from (record for record in records_of(tp, found) if record.offset < target)
