@@ -85,7 +85,7 @@ class LogFile:
             if "readonly" in str(error):
                 raise UserError(f"{path} cannot be written; let this user write it and its folder") from error
             if isinstance(error, sqlite3.OperationalError):
-                raise LogUnavailable(f"cannot use {path}: {error}") from error
+                raise self._explained(error) from error
             raise UserError(
                 f"{path} is not a log that can be read ({error}); move it away or restore it from a backup"
             ) from error
@@ -259,11 +259,17 @@ class LogFile:
         topic, number = tp
         found: list[Record] = []
         read = 0
-        for row, timestamp, key, value, headers in cursor:
-            found.append(Record(topic, number, row - base, timestamp, key, value, unpacked(headers) if headers else ()))
-            read += len(value or b"") + len(key or b"")
-            if read >= size:
-                break
+        try:
+            for row, timestamp, key, value, headers in cursor:
+                named = unpacked(headers) if headers else ()
+                found.append(Record(topic, number, row - base, timestamp, key, value, named))
+                read += len(value or b"") + len(key or b"")
+                if read >= size:
+                    break
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        except (struct.error, UnicodeDecodeError) as error:
+            raise LogUnavailable(f"{self.path} is damaged in {topic}/{number}: {error}; {_advice('')}") from error
         cursor.close()
         return found
 
