@@ -271,7 +271,18 @@ class LogFile:
         except (struct.error, UnicodeDecodeError) as error:
             raise LogUnavailable(f"{self.path} is damaged in {topic}/{number}: {error}; {_advice('')}") from error
         cursor.close()
+        self._check_whole(tp, found, start, stop)
         return found
+
+    def _check_whole(self, tp: TopicPartition, found: Sequence[Record], start: int, stop: int) -> None:
+        """Only compaction and retention leave gaps. Any other is damage, and passing over it would lose records."""
+        last = found[-1].offset if found else stop - 1
+        if max(last - start + 1, 0) == len(found) or self.topic(tp.topic)[1] or start < self.bounds(tp)[0]:
+            return
+        raise LogUnavailable(
+            f"{self.path} is damaged: {len(found)} of the records {start} to {last} of {tp.topic}/{tp.partition} are"
+            " there; restore it from a backup"
+        )
 
     def all_records(self, tp: TopicPartition, start: int) -> Iterator[Record]:
         """Records from ``start`` up to what is committed now, in chunks, so that no read transaction stays open."""

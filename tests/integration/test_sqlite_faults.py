@@ -89,7 +89,10 @@ def workers() -> Iterator[Workers]:
 
 def wait_running(worker: subprocess.Popen[str]) -> None:
     assert worker.stdout is not None
-    assert worker.stdout.readline() == "running\n"
+    said = worker.stdout.readline()
+    while said != "running\n":
+        assert said, f"it ended with status {worker.wait(PATIENCE)}"
+        said = worker.stdout.readline()
 
 
 def assert_whole(path: Path, expected: Dump) -> None:
