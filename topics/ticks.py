@@ -329,8 +329,9 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
         if given.any():
             values[name] = np.where(given, np.inf, values[name])
     market = metadata.get(b"market", b"").decode(errors="replace")
-    if "market" in table.column_names:
-        markets = {str(m) for m in table.column("market").unique().to_pylist()}
+    named = column("market", pa.string())
+    if named is not None:
+        markets = {str(m) for m in named.unique().to_pylist()}
         if len(markets) > 1 or (market and markets != {market}):
             raise BlockError("wrong_market", f"a tick block is of one market; this one names {sorted(markets)}")
         market = markets.pop() if markets else market
