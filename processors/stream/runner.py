@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from processors.errors import PartitionStalled, Rebalanced, StateMismatch
 from processors.stream.lifecycle import Lifecycle
@@ -37,6 +36,7 @@ POSITIONS_KEY = b"#positions"
 PAUSE_AT, RESUME_AT = 20_000, 5_000
 #: Seconds between two updates of what the metrics page says of each input.
 _SHOW_INTERVAL = 1.0
+_ANEW = "reset the group and its changelog to compute the state anew"
 
 
 def dead_letter_out(record: LogRecord, row: int, refused: Refused, event_ts: int, original: bytes) -> Out:
@@ -232,7 +232,7 @@ class Runner:
             if key != POSITIONS_KEY:
                 try:
                     task.restore(key, value)
-                except (ValueError, KeyError, TypeError) as error:
+                except Exception as error:  # whatever is wrong with the bytes, it is their fault
                     raise StateMismatch(
                         f"{self._changelog}/{partition}: the state of {key!r} cannot be read: {error}. It was written "
                         "by another version; run that one, or reset the group and its changelog to compute it anew."
@@ -249,10 +249,7 @@ class Runner:
 
     def _positions(self, partition: int, saved: bytes | None) -> tuple[dict[str, int], dict[str, int]]:
         """Where to read on, and the stream times reached. State and positions must tell the same story."""
-        document: Any = {"version": 1, "positions": {}, "times": {}} if saved is None else json.loads(saved)
-        if document["version"] != 1:
-            raise StateMismatch(f"{self._changelog}/{partition}: positions of version {document['version']!r}, not 1")
-        ours: Mapping[str, int] = document["positions"]
+        ours, times = ({}, {}) if saved is None else self._saved_positions(partition, saved)
         positions = {}
         for given in self.processor.inputs:
             tp = TopicPartition(given.topic, partition)
@@ -274,7 +271,23 @@ class Runner:
                     "never read. Reset the group and its changelog to start from what is left; check what was missed."
                 )
             positions[given.topic] = beginning if mine is None else mine
-        return positions, document["times"]
+        return positions, times
+
+    def _saved_positions(self, partition: int, saved: bytes) -> tuple[dict[str, int], dict[str, int]]:
+        where = f"{self._changelog}/{partition}"
+        try:
+            document = json.loads(saved)
+            if (version := document["version"]) != 1:
+                raise StateMismatch(f"{where}: positions of version {version!r}, not 1")
+            positions, times = document["positions"], document["times"]
+            numbers = [*positions.values(), *times.values()]
+        except StateMismatch:
+            raise
+        except Exception as error:  # whatever is wrong with the bytes, it is their fault
+            raise StateMismatch(f"{where}: the positions cannot be read: {error}; {_ANEW}") from error
+        if not all(type(number) is int and 0 <= number < 1 << 63 for number in numbers):
+            raise StateMismatch(f"{where}: positions and times are whole numbers, not {numbers}; {_ANEW}")
+        return positions, times
 
     # Processing
 
