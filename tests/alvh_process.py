@@ -148,7 +148,10 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was seen of a process at one moment. Memory in bytes; ``at`` in seconds since the run began."""
+    """What was seen of a process at one moment. Memory in bytes; ``at`` in seconds since the run began.
+
+    ``probe``: seconds of a transaction that has nothing to do with the process.
+    """
 
     at: float
     ticks: float
@@ -157,15 +160,17 @@ class Sample:
     threads: int
     files: int
     lag: float
+    probe: float
     page: Page = field(repr=False)
 
 
-def sample(process: Process, at: float) -> Sample:
+def sample(process: Process, at: float, probe: float) -> Sample:
     """Look at it now."""
     seen = psutil.Process(process.pid())
     page = process.metrics()
     memory = seen.memory_full_info()
-    return Sample(at, rows_read(page), memory.rss, memory.uss, seen.num_threads(), seen.num_fds(), lag(page), page)
+    found = (memory.rss, memory.uss, seen.num_threads(), seen.num_fds())
+    return Sample(at, rows_read(page), *found, lag(page), probe, page)
 
 
 def total(page: Page, name: str, **labels: str) -> float:
