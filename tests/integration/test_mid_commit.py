@@ -184,7 +184,7 @@ def kills(count: int, stages: Sequence[Stage], folder: Path, first: int = 1) -> 
         process = Process(started.url, folder, {"ALVH_COMMIT_INTERVAL_SECONDS": "0.02", "ALVH_WATCHDOG_SECONDS": "40"})
         try:
             for number, stage in enumerate(stages):
-                deadline = (SHORT, LONG)[number % 2]
+                deadline = (SHORT, LONG)[(number + number // 2) % 2]  # each with requests lost and with answers lost
                 process.settings["ALVH_CALL_DEADLINE_SECONDS"] = str(deadline)
                 with closing(open_cluster(started.url)) as cluster:
                     cluster.publish(parts[number])
