@@ -189,6 +189,11 @@ def lag(page: Page) -> float:
     return total(page, "alvh_lag_records")
 
 
+def last_poll(page: Page) -> float:
+    """When the processor that has not polled for longest last did, Unix seconds."""
+    return min((v for (name, _), v in page.items() if name == "alvh_last_poll_timestamp_seconds"), default=0.0)
+
+
 def buckets(page: Page, name: str, **labels: str) -> dict[float, float]:
     """Cumulative counts of a histogram by upper bound."""
     found: dict[float, float] = {}

@@ -27,8 +27,8 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(2, str(Path(__file__).resolve().parents[1] / "integration"))
 
 import soak_page
-from alvh_process import Page, Process, rows_read, total
-from history import CALENDAR
+from alvh_process import Page, Process, last_poll, rows_read, total
+from history import CALENDAR, processors
 from kafka_broker import KafkaNodes, start_kafka
 from soak_market import RECORDS, Market, batches, book
 
@@ -43,6 +43,8 @@ BACKLOG = 2000
 #: The longer history may take so much longer before this is called growth: the noise of a start.
 LIMIT = 1.15
 PATIENCE = 1800.0
+#: What the processors read.
+INPUTS = {f"{one.name}/{given.topic}" for one in processors() for given in one.inputs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +77,26 @@ class Place:
     def settle(self) -> None:
         """Wait until the process, started just before the first feed, has read all and published what follows."""
         self.process.wait("the end of it", lambda: rows_read(self.process.metrics()) >= self.fed, PATIENCE, 0.5)
+        self.quiet()
+
+    def quiet(self) -> None:
+        """Wait until nothing is left to read and every processor polls without news."""
         seen: list[float] = []
+        polled: set[float] = set()
 
         def still() -> bool:
-            seen.append(total(self.process.metrics(), "alvh_outputs_total"))
-            return len(seen) > 3 and len(set(seen[-3:])) == 1
+            page = self.process.metrics()
+            outputs = total(page, "alvh_outputs_total")
+            if not seen or outputs != seen[-1] or not caught_up(page):
+                seen.append(outputs)
+                polled.clear()
+            polled.add(last_poll(page))
+            return len(polled) > 5
 
         self.process.wait("quiet", still, PATIENCE, 1.0)
 
     def portfolios(self, count: int) -> None:
-        """Publish portfolios, and wait until the hedge knows them all."""
+        """Publish portfolios, and wait until the hedge knows them all and has looked at each in one more session."""
         as_of = self.cluster_time()
         outs = [out for n in range(count) for out in records_of(book(f"q{n:05d}", n, as_of), single=True)]
         for at in range(0, len(outs), RECORDS):
@@ -92,16 +104,18 @@ class Place:
         self.process.wait(
             "the portfolios", lambda: total(self.process.metrics(), "alvh_portfolios") >= count, PATIENCE, 0.5
         )
+        self.cluster.publish(self.market.session().outs)
+        self.quiet()
 
     def cluster_time(self) -> int:
         """An event time behind the newest session."""
         return CALENDAR.vix_close_ts(CALENDAR.previous_session(self.market.day)) + MINUTE
 
-    def kill_and_start(self, rng: random.Random) -> Start:
-        """Kill the process while it works on a backlog, start it again, and time it until it has caught up."""
-        session = self.market.session()
-        self.cluster.publish(session.outs)
-        time.sleep(rng.uniform(0.0, 0.2))
+    def kill_and_start(self, rng: random.Random, *, backlog: bool = True) -> Start:
+        """Kill the process (with a backlog: while it works on it), start it again, and time it until it has caught up."""
+        if backlog:
+            self.cluster.publish(self.market.session().outs)
+            time.sleep(rng.uniform(0.0, 0.2))
         self.process.kill()
         begun = time.monotonic()
         self.process.start("all")
@@ -120,10 +134,11 @@ class Place:
 
 
 def caught_up(page: Page) -> bool:
-    """Every processor has looked at its inputs, and nothing is left to read or waits to be processed."""
-    known = {dict(labels)["processor"] for name, labels in page if name == "alvh_lag_records"}
+    """Every processor knows how far each of its inputs reaches, and nothing is left to read or to be processed."""
+    labels = [dict(given) for name, given in page if name == "alvh_lag_records"]
+    known = {f"{given['processor']}/{given['topic']}" for given in labels}
     left = total(page, "alvh_lag_records") + total(page, "alvh_buffered_records")
-    return known == set(PROCESSORS) and left == 0
+    return known == INPUTS and left == 0
 
 
 @contextmanager
@@ -134,7 +149,7 @@ def place(ticks: int, session: int) -> Iterator[Place]:
         url = f"kafka://{nodes.bootstrap}"
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="alvh-recovery-")))
         # many commits: what grows with history, if anything does, is the changelog
-        process = Process(url, folder, {"ALVH_COMMIT_INTERVAL_SECONDS": "0.02"})
+        process = Process(url, folder, {"ALVH_COMMIT_INTERVAL_SECONDS": "0.02", "ALVH_WATCHDOG_SECONDS": "900"})
         cleanup.callback(process.end)
         process.call("topics", "apply")
         cluster = cleanup.enter_context(closing(open_cluster(url)))
@@ -166,7 +181,7 @@ def main() -> int:
             rounds.append((starts[id(short)], starts[id(long)]))
             print(rounds[-1], file=sys.stderr, flush=True)
         short.portfolios(given.portfolios)
-        many = [short.kill_and_start(rng) for _ in range(given.rounds)]
+        many = [short.kill_and_start(rng, backlog=False) for _ in range(given.rounds)]
         lengths.append(short.changelogs())
     text, kept = report(given, rounds, many, lengths)
     print(text)

@@ -30,7 +30,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(2, str(Path(__file__).resolve().parents[1] / "integration"))
 
 import soak_page
-from alvh_process import Process, Sample, buckets, lag, rows_read, sample, total
+from alvh_process import Process, Sample, buckets, lag, last_poll, rows_read, sample, total
 from kafka_broker import start_kafka
 from soak_market import Market, batches
 from soak_trend import line, quantile, rising, robust_line
@@ -113,7 +113,7 @@ class Soak:
             if not seen or now != seen[-1] or now[0] < self.fed or total(page, "alvh_buffered_records"):
                 seen.append(now)
                 polled.clear()
-            polled.add(min(total(page, "alvh_last_poll_timestamp_seconds", processor=name) for name in PROCESSORS))
+            polled.add(last_poll(page))
             time.sleep(1.0)
             return len(polled) > 5
 
