@@ -112,7 +112,7 @@ class Place:
         return CALENDAR.vix_close_ts(CALENDAR.previous_session(self.market.day)) + MINUTE
 
     def kill_and_start(self, rng: random.Random, *, backlog: bool = True) -> Start:
-        """Kill the process (with a backlog: while it works on it), start it again, and time it until it has caught up."""
+        """Kill the process, with a backlog while it works on it, start it again, and time it until it is caught up."""
         if backlog:
             self.cluster.publish(self.market.session().outs)
             time.sleep(rng.uniform(0.0, 0.2))
