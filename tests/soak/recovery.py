@@ -172,7 +172,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the figures into docs/soak.md")
     given = parser.parse_args()
     rng = random.Random(70)
-    with place(given.long, given.session) as long, place(given.short, given.session) as short:
+    with place(given.long, given.session) as long, place(given.short, min(given.session, given.short)) as short:
         rounds = []
         lengths = [one.changelogs() for one in (short, long)]
         for number in range(given.rounds):
@@ -217,7 +217,9 @@ def report(
         for what, starts, (records, size) in columns
     ]
     kept = statistics.median(ratios["caught_up"]) <= LIMIT
-    command = f"python tests/soak/recovery.py --short {given.short} --long {given.long} --rounds {given.rounds}"
+    command = "python tests/soak/recovery.py" + "".join(
+        f" --{name} {getattr(given, name)}" for name in ("short", "long", "session", "rounds", "portfolios")
+    )
     text = [
         f"`{command}`, medians (and ranges) of seconds since the start. {soak_page.machine()}",
         "",
