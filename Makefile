@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick fuzz lint clean
+.PHONY: help setup demo test test-quick fuzz soak lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ test-quick: $(STAMP) ## the tests that need nothing but Python
 
 fuzz: $(STAMP) ## a million spoiled inputs; the figures go into docs/testing.md
 	$(BIN)/python tests/fuzz/run.py --inputs 1000000 --seed 1 --table docs/testing.md
+
+soak: $(STAMP) ## ten million ticks on a real Kafka, and recovery time: about an hour, writes docs/soak.md
+	$(BIN)/python tests/soak/run.py --write
+	$(BIN)/python tests/soak/recovery.py --write
 
 lint: $(STAMP) ## ruff, mypy in strict mode, and who may import whom
 	$(BIN)/ruff check .

@@ -172,6 +172,8 @@ _SHOWN = (
     "min.insync.replicas",
     "max.message.bytes",
     "segment.bytes",
+    "segment.ms",
+    "delete.retention.ms",
     "min.cleanable.dirty.ratio",
     "message.timestamp.type",
 )
