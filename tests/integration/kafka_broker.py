@@ -22,7 +22,7 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -68,12 +68,17 @@ def missing() -> str | None:
     return None
 
 
-def start_kafka(nodes: int = 1, settings: Mapping[str, str] | None = None) -> KafkaNodes:
+def start_kafka(
+    nodes: int = 1,
+    settings: Mapping[str, str] | None = None,
+    listeners: Mapping[str, Sequence[tuple[int, int]]] | None = None,
+) -> KafkaNodes:
     """Start ``nodes`` brokers, each also a controller, and wait until all of them answer.
 
-    ``settings`` are added to every node's server.properties. Raises KafkaNotStartedError.
+    ``settings`` are added to every node's server.properties. ``listeners``: more of them by name, for each node the port
+    that it listens on and the one that it tells clients. Raises KafkaNotStartedError.
     """
-    kafka = KafkaNodes(nodes, settings or {})
+    kafka = KafkaNodes(nodes, settings or {}, listeners or {})
     try:
         kafka.start()
     except BaseException:
@@ -85,9 +90,11 @@ def start_kafka(nodes: int = 1, settings: Mapping[str, str] | None = None) -> Ka
 class KafkaNodes:
     """One or more brokers that form a cluster. A context manager: leaving it stops them and removes their files."""
 
-    def __init__(self, nodes: int, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, nodes: int, settings: Mapping[str, str], listeners: Mapping[str, Sequence[tuple[int, int]]]
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="alvh-kafka-"))
-        ports = _free_ports(2 * nodes)
+        ports = free_ports(2 * nodes)
         voters = ",".join(f"{n + 1}@127.0.0.1:{ports[2 * n + 1]}" for n in range(nodes))
         replicas = str(min(nodes, 3))
         common = _FAST | {
@@ -102,7 +109,15 @@ class KafkaNodes:
         }
         cluster = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # an id that began with "-" were an option
         self.brokers = [
-            KafkaBroker(n + 1, ports[2 * n], ports[2 * n + 1], self.folder / f"node{n + 1}", cluster, common, settings)
+            KafkaBroker(
+                n + 1,
+                ports[2 * n],
+                ports[2 * n + 1],
+                self.folder / f"node{n + 1}",
+                cluster,
+                {**common, **settings},
+                {name: each[n] for name, each in listeners.items()},
+            )
             for n in range(nodes)
         ]
         self.bootstrap = ",".join(f"127.0.0.1:{broker.port}" for broker in self.brokers)
@@ -144,23 +159,25 @@ class KafkaBroker:
         controller_port: int,
         folder: Path,
         cluster: str,
-        common: Mapping[str, str],
         settings: Mapping[str, str],
+        listeners: Mapping[str, tuple[int, int]],
     ) -> None:
         self.node, self.port, self.folder, self.cluster = node, port, folder, cluster
         self.log = folder / "broker.log"
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
+        every = {"PLAINTEXT": (port, port), **listeners}
+        told = ",".join(f"{name}://127.0.0.1:{advertised}" for name, (_, advertised) in every.items())
+        bound = ",".join(f"{name}://127.0.0.1:{own}" for name, (own, _) in every.items())
         properties = {
             "process.roles": "broker,controller",
             "node.id": str(node),
-            "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listeners": f"{bound},CONTROLLER://127.0.0.1:{controller_port}",
+            "advertised.listeners": told,
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in ("CONTROLLER", *every)),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": str(folder / "data"),
-            **common,
             **settings,
         }
         self.properties = folder / "server.properties"
@@ -244,7 +261,7 @@ def _java(*arguments: str) -> list[str]:
     return [java, *_JVM, *quiet, "-cp", f"{_jars()}/*", *arguments]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on. All are held until the last is known, so that they differ."""
     sockets = [socket.socket() for _ in range(count)]
     try:
