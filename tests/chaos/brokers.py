@@ -5,14 +5,16 @@ from __future__ import annotations
 import resource
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from chaos.proxy import Link, Network
 from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
 from kafka.structs import TopicPartition
 from kafka_broker import KafkaBroker, KafkaNodes, free_ports, start_kafka
+
+from chaos.proxy import Link, Network
 
 NODES = 3
 _SETTINGS = {
@@ -113,3 +115,9 @@ def fill_disk(broker: KafkaBroker) -> None:
     assert broker.process is not None
     _, hard = resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (_FULL, hard))
+
+
+def configure(brokers: Brokers, topics: Iterable[str], settings: Mapping[str, str]) -> None:
+    """Set these keys of the configuration of some topics."""
+    with brokers.admin() as admin:
+        admin.alter_configs([ConfigResource("topic", topic, dict(settings)) for topic in topics])

@@ -114,7 +114,7 @@ def judge(history: History) -> list[Finding]:
             position, end = history.positions.get(group, {}).get(place), ends.get(place)
             if position != end:
                 where = f"{place[0]}/{place[1]}"
-                findings.append(Finding("unseen", where, f"group {group} stands at {position}, the last record is {end}"))
+                findings.append(Finding("unseen", where, f"group {group} stands at {position}, the log ends at {end}"))
     findings += _states(history)
     return findings
 
@@ -143,7 +143,8 @@ def _inputs(history: History) -> Iterator[Finding]:
         elif outcome == "committed":
             yield from (Finding("lost", s.topic, f"{s.content!r} was committed") for s in absent[number])
         elif present[number] and absent[number]:
-            yield Finding("torn", f"transaction {number}", f"{len(present[number])} are there, {len(absent[number])} not")
+            there, gone = len(present[number]), len(absent[number])
+            yield Finding("torn", f"transaction {number}", f"{there} are there, {gone} are not")
     yield from (Finding("divergent", m[0], f"{m[2]!r} was never sent") for m in found if m not in sent)
     places = {(s.topic, s.lane, s.content): place for place, s in enumerate(history.sends)}
     for (topic, lane), records in _by_lane(history.inputs).items():

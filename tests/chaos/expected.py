@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from history import create, processors, work_off
+
 from chaos.checker import Place
 from chaos.records import checked
 from chaos.workload import PARTITIONS
-from history import create, processors, work_off
-
 from processors.stream.log import Out, Record, TopicPartition
 from processors.stream.memory import MemoryCluster
 from processors.stream.processor import Processor
@@ -65,7 +65,8 @@ def run_stage(processor: Processor, log: Sequence[Record], found: Expected) -> N
             one = checked(_sourced(record, offsets))
             found.outputs[one.topic, one.lane].append(one.content)
     for place in _places((changelog(processor.name),)):
-        found.state[place] = {key: _placed(key, value, place, offsets) for key, value in folded(cluster.read(place)).items()}
+        state = folded(cluster.read(place))
+        found.state[place] = {key: _placed(key, value, place, offsets) for key, value in state.items()}
 
 
 def _places(topics: Iterable[str]) -> list[TopicPartition]:

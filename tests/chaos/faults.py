@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from chaos.brokers import Brokers, fill_disk, go_on, pause, up
+from kafka.errors import KafkaError
+
+from chaos.brokers import Brokers, configure, fill_disk, go_on, pause, up
 from chaos.feeder import Feeder
 from chaos.records import read_committed
 from chaos.workers import MOST, Worker, Workers
 from chaos.workload import PARTITIONS
-from kafka.admin import ConfigResource
-from kafka.errors import KafkaError
-
 from processors.stream.log import TopicPartition
 from topics.catalog import ALL_TOPICS, CHANGELOGS
 
@@ -171,10 +170,11 @@ def poison(run: Run, choice: int) -> Iterator[str | None]:
 
 def compaction(run: Run, choice: int) -> Iterator[str | None]:
     """The changelogs are compacted while they are written, and an instance has to restore from what is left."""
-    _configure(run, {"segment.ms": "500", "min.cleanable.dirty.ratio": "0.01", "max.compaction.lag.ms": "500"})
+    often = {"segment.ms": "500", "min.cleanable.dirty.ratio": "0.01", "max.compaction.lag.ms": "500"}
+    configure(run.brokers, CHANGELOGS, often)
     places = [TopicPartition(topic, number) for topic in CHANGELOGS for number in range(PARTITIONS)]
     yield "changelogs"
-    _configure(run, {"segment.ms": "604800000", "min.cleanable.dirty.ratio": "0.5"})
+    configure(run.brokers, CHANGELOGS, {"segment.ms": "604800000", "min.cleanable.dirty.ratio": "0.5"})
     gone = [place for place in places if (left := read_committed(run.brokers.direct, [place])) and left[0].offset > 9]
     assert gone, "no changelog was compacted"
     if worker := run.worker(choice):
@@ -205,8 +205,3 @@ def _moved(run: Run, topics: tuple[str, ...], choice: int, share: float) -> str 
         return None
     moved = sum(before[tp][0] != after[tp][0] for tp in chosen if tp in after)
     return f"{moved} of {len(before)} partitions" if moved else None
-
-
-def _configure(run: Run, settings: dict[str, str]) -> None:
-    with run.brokers.admin() as admin:
-        admin.alter_configs([ConfigResource("topic", topic, settings) for topic in CHANGELOGS])

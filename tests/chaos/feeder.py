@@ -6,11 +6,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from chaos.checker import Outcome, Send
 from chaos.records import content_of, lane_of, read_committed
 from chaos.workload import INPUTS, PARTITIONS, Batch, Story
-
 from processors.errors import AlvhError
 from processors.stream.kafka_client import Settings
 from processors.stream.kafka_producer import Transactions
@@ -45,6 +45,16 @@ class Feeder(threading.Thread):
         """Send so many records that nobody can use, with the next minute."""
         self._poison += count
 
+    def now(self, batches: Iterable[Batch]) -> None:
+        """Send these and return when all of them are committed: for who feeds by itself and never starts the thread."""
+        self._feed(batches)
+
+    def close(self) -> None:
+        """Close the producer."""
+        if self._producer is not None:
+            self._producer.close()
+            self._producer = None
+
     def finish(self, timeout: float) -> None:
         """Feed the end of the story and wait until all is committed. Raises what went wrong."""
         self._end.set()
@@ -69,8 +79,7 @@ class Feeder(threading.Thread):
         except BaseException as error:
             self.error = error
         finally:
-            if self._producer is not None:
-                self._producer.close()
+            self.close()
 
     def _feed(self, batches: Iterable[Batch]) -> None:
         """Send the batches, each until it is committed or aborted: a later one must not stand before an earlier one."""
@@ -100,15 +109,11 @@ class Feeder(threading.Thread):
         return self.outcomes[number]
 
     def _marked(self, out: Out, number: int) -> Out:
-        from dataclasses import replace
-
         return replace(out, headers=(*out.headers[:-1], (out.headers[-1][0], out.headers[-1][1] + b".%d" % number)))
 
     def _resolve(self, number: int, outs: list[Out]) -> None:
         """See what became of a transaction of which no answer came."""
-        if self._producer is not None:
-            self._producer.close()
-            self._producer = None
+        self.close()
         while self._producer is None:
             try:
                 self._producer = Transactions(self._settings, "chaos.feeder", lambda topic: PARTITIONS)

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from chaos.checker import Record
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition as KafkaTopicPartition
 
+from chaos.checker import Record
 from processors.stream.log import Out, TopicPartition
 from processors.stream.log import Record as LogRecord
 from topics.catalog import DEAD_LETTERS
@@ -89,6 +89,17 @@ def _read(servers: str, places: Sequence[TopicPartition], deadline: float) -> li
     finally:
         consumer.close(autocommit=False, timeout_ms=1000)
     return [r for r in records if r.offset < ends[KafkaTopicPartition(r.topic, r.partition)]]
+
+
+def bounds_of(servers: str, places: Sequence[TopicPartition]) -> dict[tuple[str, int], tuple[int, int]]:
+    """The first offset that is left of each partition, and the next one to be written."""
+    consumer, wanted = _consumer(servers), [KafkaTopicPartition(*place) for place in places]
+    try:
+        first = consumer.beginning_offsets(wanted, timeout_ms=10_000)
+        ends = consumer.end_offsets(wanted, timeout_ms=10_000)
+    finally:
+        consumer.close(autocommit=False, timeout_ms=1000)
+    return {(tp.topic, tp.partition): (first[tp], ends[tp]) for tp in wanted}
 
 
 class Reader(threading.Thread):

@@ -9,25 +9,42 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "integration"), str(TESTS.parent)]
 
-from chaos.brokers import three_brokers  # noqa: E402 - they are found through the line above
+from chaos import retention  # noqa: E402 - they are found through the line above
+from chaos.brokers import three_brokers  # noqa: E402
 from chaos.scenario import Report, run  # noqa: E402
 from chaos.schedule import schedule  # noqa: E402
+from chaos.table import write  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the seeds; 0 when all are clean, 1 when one is not, 2 for arguments that cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
-    parser.add_argument("--seeds", default="1-20", type=_seeds, help="seeds to run, such as 3 or 1-20 or 1,5,9 (1-20)")
+    parser.add_argument("--seeds", default="1-20", type=_seeds, help="such as 3, 1-20 or 1,5,9; 0: none (1-20)")
+    parser.add_argument("--retention", default="0", type=_seeds, help="seeds of runs in which retention deletes (none)")
+    parser.add_argument("--table", type=Path, help="page to write the table of all runs into")
     given = parser.parse_args(arguments)
     reports: list[Report] = []
     with three_brokers() as brokers:
         for seed in given.seeds:
-            print(f"seed {seed}:", flush=True)
-            reports.append(run(seed, schedule(seed), brokers, lambda line: print(line, flush=True)))
-            print(reports[-1], flush=True)
-            for what in [*reports[-1].problems, *map(str, reports[-1].findings[:20])]:
-                print(f"  {what}", flush=True)
+            _say(f"seed {seed}:")
+            reports.append(_told(run(seed, schedule(seed), brokers, _say)))
+        for seed in given.retention:
+            _say(f"retention {seed}:")
+            reports.append(_told(retention.run(seed, brokers, _say)))
+    if given.table is not None:
+        write(given.table, reports)
     return 0 if all(report.clean for report in reports) else 1
+
+
+def _told(report: Report) -> Report:
+    _say(str(report))
+    for what in [*report.problems, *map(str, report.findings[:20])]:
+        _say(f"  {what}")
+    return report
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _seeds(text: str) -> list[int]:
@@ -37,7 +54,7 @@ def _seeds(text: str) -> list[int]:
         if not first.isdecimal() or (last and not last.isdecimal()):
             raise argparse.ArgumentTypeError(f"{text!r} names no seeds; give some such as 3 or 1-20 or 1,5,9")
         found += range(int(first), int(last or first) + 1)
-    return found
+    return [seed for seed in found if seed]
 
 
 if __name__ == "__main__":

@@ -10,18 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from history import OUTPUTS, fresh_topics
+from kafka.errors import KafkaError
+
 from chaos.brokers import Brokers
 from chaos.checker import Finding, History, Place, judge
-from chaos.expected import expected_of, folded, stages
+from chaos.expected import Expected, expected_of, folded, stages
 from chaos.faults import COORDINATION, FAULTS, USUAL, Run
 from chaos.feeder import Feeder
 from chaos.records import Reader, checked, read_committed
 from chaos.schedule import Injection
 from chaos.workers import Workers
 from chaos.workload import INPUTS, PARTITIONS, Story
-from history import OUTPUTS, fresh_topics
-from kafka.errors import KafkaError
-
 from processors.stream.log import Record, TopicPartition
 from topics.catalog import CHANGELOGS
 
@@ -35,9 +35,18 @@ Say = Callable[[str], None]
 
 @dataclass
 class Report:
-    """What a run was and what came of it."""
+    """What a run was and what came of it.
 
-    seed: int
+    Attributes:
+        faults: injections that hurt something, by kind.
+        inputs, outputs: committed records.
+        transactions: of the feeder, by outcome.
+        starts, ended: processes that were started, and the statuses with which they ended.
+        findings: what the checker says.
+        problems: what went wrong beside the log: a process that did not end, a fault that could not be healed.
+    """
+
+    name: str
     faults: Counter[str] = field(default_factory=Counter)
     inputs: int = 0
     outputs: int = 0
@@ -51,14 +60,25 @@ class Report:
     def clean(self) -> bool:
         return not self.findings and not self.problems
 
-    def __str__(self) -> str:
+    def count(self, scene: Scene, log: Sequence[Record]) -> None:
+        """Take down how much there was."""
+        self.inputs = sum(record.topic in INPUTS for record in log)
+        self.outputs = len(log) - self.inputs
+        self.transactions = Counter(scene.feeder.outcomes.values())
+        self.starts, self.ended = scene.workers.starts, scene.workers.ended
+
+    @property
+    def verdict(self) -> str:
+        """``clean``, or how many findings there are of each class."""
         kinds = Counter(finding.kind for finding in self.findings)
-        verdict = "clean" if self.clean else ", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "problems"
-        faults, ends = sum(self.faults.values()), ", ".join(f"{n} x {s}" for s, n in sorted(self.ended.items()))
+        return ", ".join([*(f"{n} {kind}" for kind, n in kinds.items()), *self.problems]) or "clean"
+
+    def __str__(self) -> str:
+        ended = ", ".join(f"{n} with {status}" for status, n in sorted(self.ended.items()))
+        transactions = ", ".join(f"{n} {outcome}" for outcome, n in sorted(self.transactions.items()))
         return (
-            f"seed {self.seed}: {verdict}; {faults} faults, {self.inputs} inputs, {self.outputs} outputs,"
-            f" {self.starts} starts of processes (ended: {ends or 'none'}), transactions of the feeder:"
-            f" {', '.join(f'{n} {outcome}' for outcome, n in sorted(self.transactions.items()))}"
+            f"{self.name}: {self.verdict}; {sum(self.faults.values())} faults, {self.inputs} inputs, {self.outputs}"
+            f" outputs; {self.starts} starts of processes (ended: {ended or 'none'}); transactions: {transactions}"
         )
 
 
@@ -70,47 +90,133 @@ def run(
     program: Sequence[str] = ("-m", "processors.cli"),
 ) -> Report:
     """Feed the story of a seed, inject, let everything come to rest, and judge."""
-    report = Report(seed)
+    report = Report(f"seed {seed}")
     clean_up(brokers)
-    with tempfile.TemporaryDirectory(prefix="alvh-chaos-") as folder:
-        workers = Workers(brokers.clients, Path(folder), program)
-        feeder = Feeder(brokers.direct, Story(seed), PACE)
-        reader = Reader(brokers.direct, PLACES)
-        try:
-            workers.scale(USUAL)
-            reader.start()
-            feeder.start()
-            _inject(Run(brokers, workers, feeder), injections, report, say)
-            feeder.finish(120)
-            if behind := _rest(brokers, reader, 120):
-                report.problems.append(f"not drained: {behind}")
-            statuses = workers.finish()
-            if set(statuses) != {0}:
-                report.problems.append(f"told to end, the processes ended with {statuses}")
-            if unusual := workers.unusual():
-                report.problems.append(f"processes ended with {dict(unusual)}")
-            report.starts, report.ended = workers.starts, workers.ended
-            _judge(brokers, feeder, reader, report)
-        finally:
-            workers.finish(1.0)
-            reader.finish(0, 0)
+    with Scene(brokers, Story(seed), program) as scene:
+        scene.workers.scale(USUAL)
+        scene.feeder.start()
+        _inject(Run(brokers, scene.workers, scene.feeder), injections, report, say)
+        scene.feeder.finish(120)
+        report.problems += scene.rest(120)
+        report.problems += scene.end()
+        log = scene.log()
+        report.findings = judge(scene.history(log, expected_of(log)))
+        report.count(scene, log)
         if not report.clean:
-            kept = Path(tempfile.mkdtemp(prefix=f"alvh-chaos-seed-{seed}-"))
-            for worker in workers.all:
-                if worker.lines.exists():
-                    (kept / worker.lines.name).write_bytes(worker.lines.read_bytes())
-            say(f"  lines of the processes: {kept}")
+            say(f"  lines of the processes: {scene.keep(f'alvh-chaos-seed-{seed}-')}")
     return report
 
 
+class Scene:
+    """The processors, the feeder and a live reader of one run. A context manager: leaving it ends them all."""
+
+    def __init__(self, brokers: Brokers, story: Story, program: Sequence[str] = ("-m", "processors.cli")) -> None:
+        self.brokers = brokers
+        self._folder = tempfile.TemporaryDirectory(prefix="alvh-chaos-")
+        self.workers = Workers(brokers.clients, Path(self._folder.name), program)
+        self.feeder = Feeder(brokers.direct, story, PACE)
+        self.reader = Reader(brokers.direct, PLACES)
+
+    def __enter__(self) -> Scene:
+        self.reader.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.workers.finish(1.0)
+        self.reader.finish(0, 0)
+        self._folder.cleanup()
+
+    def rest(self, patience: float) -> list[str]:
+        """Wait until every group has read all that is committed; what is left when patience ends is a problem."""
+        deadline, quiet = time.monotonic() + patience, 0
+        behind: list[str] = []
+        while quiet < 3 and time.monotonic() < deadline:
+            time.sleep(0.5)
+            ends = {(tp.topic, tp.partition): offset for tp, offset in list(self.reader.next.items()) if offset}
+            try:
+                positions = self.positions()
+            except KafkaError:
+                continue
+            behind = [
+                f"{group} has not read {place[0]}/{place[1]}: {positions[group].get(place)} of {end}"
+                for group, topics in GROUPS.items()
+                for place, end in ends.items()
+                if place[0] in topics and positions[group].get(place) != end
+            ]
+            quiet = 0 if behind else quiet + 1
+        return behind
+
+    def end(self) -> list[str]:
+        """Tell all processes to end; who did not end as it should is a problem."""
+        statuses = self.workers.finish()
+        problems = [f"told to end, the processes ended with {statuses}"] if set(statuses) != {0} else []
+        if unusual := self.workers.unusual():
+            problems.append(f"processes ended with {dict(unusual)}")
+        return problems
+
+    def log(self) -> list[Record]:
+        """Every committed record of inputs and outputs, partition by partition in the order of offsets."""
+        found = read_committed(self.brokers.direct, PLACES)
+        return sorted(found, key=lambda record: (record.topic, record.partition, record.offset))
+
+    def history(self, log: Sequence[Record], expected: Expected) -> History:
+        """What the checker is to judge."""
+        records = [checked(record) for record in log]
+        places = {(record.topic, record.partition) for record in records}
+        return History(
+            sends=self.feeder.sends,
+            outcomes=self.feeder.outcomes,
+            inputs=[record for record in records if record.topic in INPUTS],
+            outputs=[record for record in records if record.topic not in INPUTS],
+            expected=expected.outputs,
+            polls={"a live reader": self.reader.finish(len(log), 20)},
+            positions=self.positions(),
+            read={group: sorted(p for p in places if p[0] in topics) for group, topics in GROUPS.items()},
+            state=self._state(),
+            expected_state=expected.state,
+        )
+
+    def positions(self) -> dict[str, dict[Place, int]]:
+        """The committed positions of every group."""
+        found: dict[str, dict[Place, int]] = {}
+        with self.brokers.admin() as admin:
+            for group in GROUPS:
+                offsets = admin.list_group_offsets(group)[group]
+                found[group] = {(tp.topic, tp.partition): at.offset for tp, at in offsets.items() if at.offset >= 0}
+        return found
+
+    def keep(self, prefix: str) -> Path:
+        """A folder with the lines that the processes logged, which stays."""
+        kept = Path(tempfile.mkdtemp(prefix=prefix))
+        for worker in self.workers.all:
+            if worker.lines.exists():
+                (kept / worker.lines.name).write_bytes(worker.lines.read_bytes())
+        return kept
+
+    def _state(self) -> dict[Place, dict[str, bytes]]:
+        found: dict[Place, list[Record]] = {place: [] for place in STATES}
+        for record in read_committed(self.brokers.direct, STATES):
+            found[record.topic, record.partition].append(record)
+        return {place: folded(records) for place, records in found.items()}
+
+
 def clean_up(brokers: Brokers) -> None:
-    """A cluster as if nothing had been there: no topics but new ones, no groups."""
+    """A cluster as if nothing had been there: all replicas in sync, no topics but new ones, no groups."""
     patience = time.monotonic() + 90
-    while not brokers.whole(COORDINATION) and time.monotonic() < patience:
+    while not (_without_groups(brokers) and brokers.whole(COORDINATION)):
+        assert time.monotonic() < patience, "the cluster of the last run does not recover, or keeps its groups"
         time.sleep(0.2)
-    with brokers.admin() as admin:
-        admin.delete_groups([*GROUPS])
     fresh_topics(brokers.direct, PARTITIONS)
+
+
+def _without_groups(brokers: Brokers) -> bool:
+    """Delete the groups, and tell whether none is left: one that was killed keeps its members for a session."""
+    try:
+        with brokers.admin() as admin:
+            outcomes = admin.delete_groups([*GROUPS])
+    except KafkaError:  # no coordinator yet: asking for it makes its topic
+        return False
+    return all(outcome in ("OK", "GroupIdNotFoundError") for outcome in outcomes.values())
 
 
 def _inject(run: Run, injections: Sequence[Injection], report: Report, say: Say) -> None:
@@ -136,68 +242,3 @@ def _inject(run: Run, injections: Sequence[Injection], report: Report, say: Say)
         thread.join(300)
     report.problems += failed
     report.faults = +report.faults
-
-
-def _rest(brokers: Brokers, reader: Reader, patience: float) -> str:
-    """Wait until every group has read all that is committed, and return what is left in the end."""
-    deadline, quiet = time.monotonic() + patience, 0
-    behind: dict[str, str] = {}
-    while quiet < 3 and time.monotonic() < deadline:
-        ends = {(tp.topic, tp.partition): offset for tp, offset in list(reader.next.items()) if offset}
-        try:
-            positions = _positions(brokers)
-        except KafkaError:
-            time.sleep(0.5)
-            continue
-        behind = {
-            f"{group} {place[0]}/{place[1]}": f"{positions[group].get(place)} of {end}"
-            for group, topics in GROUPS.items()
-            for place, end in ends.items()
-            if place[0] in topics and positions[group].get(place) != end
-        }
-        quiet = 0 if behind else quiet + 1
-        time.sleep(0.5)
-    return ", ".join(f"{where}: {what}" for where, what in behind.items())
-
-
-def _positions(brokers: Brokers) -> dict[str, dict[Place, int]]:
-    found: dict[str, dict[Place, int]] = {}
-    with brokers.admin() as admin:
-        for group in GROUPS:
-            offsets = admin.list_group_offsets(group)[group]
-            found[group] = {(tp.topic, tp.partition): at.offset for tp, at in offsets.items() if at.offset >= 0}
-    return found
-
-
-def _judge(brokers: Brokers, feeder: Feeder, reader: Reader, report: Report) -> None:
-    log = read_committed(brokers.direct, PLACES)
-    log.sort(key=lambda record: (record.topic, record.partition, record.offset))
-    seen = reader.finish(len(log), 20)
-    expected = expected_of(log)
-    records = [checked(record) for record in log]
-    inputs = [record for record in records if record.topic in INPUTS]
-    outputs = [record for record in records if record.topic not in INPUTS]
-    report.inputs, report.outputs = len(inputs), len(outputs)
-    report.transactions = Counter(feeder.outcomes.values())
-    ends = {(record.topic, record.partition) for record in records}
-    report.findings = judge(
-        History(
-            sends=feeder.sends,
-            outcomes=feeder.outcomes,
-            inputs=inputs,
-            outputs=outputs,
-            expected=expected.outputs,
-            polls={"a live reader": seen},
-            positions=_positions(brokers),
-            read={group: sorted(p for p in ends if p[0] in topics) for group, topics in GROUPS.items()},
-            state=_state(read_committed(brokers.direct, STATES)),
-            expected_state=expected.state,
-        )
-    )
-
-
-def _state(records: Sequence[Record]) -> dict[Place, dict[str, bytes]]:
-    return {
-        place: folded(sorted((r for r in records if (r.topic, r.partition) == place), key=lambda r: r.offset))
-        for place in STATES
-    }

@@ -38,7 +38,7 @@ WAVE: Final = 7.0
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """A fault: when it begins, in seconds from the start of the load, for how long, and a number to choose a victim by."""
+    """A fault: when it begins, in seconds of the load, for how many, and a number to choose a victim by."""
 
     at: float
     kind: str

@@ -24,8 +24,8 @@ _SETTINGS = {
     "ALVH_CALL_DEADLINE_SECONDS": "10",
     "ALVH_WATCHDOG_SECONDS": "20",
 }
-#: How a process may end: told to, killed, or by itself to be started again.
-_USUAL = (0, -signal.SIGKILL, 70)
+#: How a process may end: told to, told to before it listened, killed, or by itself to be started again.
+_USUAL = (0, -signal.SIGTERM, -signal.SIGKILL, 70)
 MOST = 4
 
 
@@ -99,6 +99,13 @@ class Workers:
                 if worker.wanted and number >= count:
                     worker.signal(signal.SIGTERM)
                 worker.wanted = number < count
+
+    def wait(self, timeout: float) -> None:
+        """Wait until every instance that is not wanted has ended."""
+        deadline = time.monotonic() + timeout
+        while any(worker.alive and not worker.wanted for worker in self.all):
+            assert time.monotonic() < deadline, "an instance that was told to end goes on"
+            time.sleep(0.1)
 
     def unusual(self) -> Counter[int]:
         """Statuses with which no process should end."""

@@ -1,8 +1,8 @@
 """What is fed: four markets that live in four partitions, and portfolios of each.
 
 The output of the processors is a function of the inputs when a release or a snapshot of the time t is committed after
-the ticks before t and before those from t on. So each step of a story has two transactions: first what is of one moment,
-then the ticks of the minute that begins then.
+the ticks before t and before those from t on. So each step of a story has two transactions: first what is of one
+moment, then the ticks of the minute that begins then.
 """
 
 from __future__ import annotations

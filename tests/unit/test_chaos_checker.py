@@ -71,7 +71,9 @@ BAD: dict[str, tuple[History, dict[str, int]]] = {
     ),
     "an input that nobody sent": (
         replace(
-            GOOD, inputs=(*INPUTS[:3], record(IN, 5, "e")), polls={"reader": [*INPUTS[:3], record(IN, 5, "e"), *OUTPUTS]}
+            GOOD,
+            inputs=(*INPUTS[:3], record(IN, 5, "e")),
+            polls={"reader": [*INPUTS[:3], record(IN, 5, "e"), *OUTPUTS]},
         ),
         {"divergent": 1, "lost": 1},
     ),
@@ -152,5 +154,5 @@ def test_as_few_as_possible_are_called_out_of_order(places: list[int], moved: li
 def test_a_finding_says_where_and_what() -> None:
     history, _ = BAD["a group never came to the end"]
     assert [str(finding) for finding in judge(history)] == [
-        "unseen: in/0: group group stands at 5, the last record is 6"
+        "unseen: in/0: group group stands at 5, the log ends at 6"
     ]
