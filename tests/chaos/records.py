@@ -102,6 +102,14 @@ def bounds_of(servers: str, places: Sequence[TopicPartition]) -> dict[tuple[str,
     return {(tp.topic, tp.partition): (first[tp], ends[tp]) for tp in wanted}
 
 
+def first_offsets(servers: str, places: Sequence[TopicPartition]) -> list[int]:
+    """The offset of the first committed record of each partition that has any: compaction leaves the later ones."""
+    found: dict[tuple[str, int], int] = {}
+    for record in read_committed(servers, places):
+        found.setdefault((record.topic, record.partition), record.offset)
+    return list(found.values())
+
+
 class Reader(threading.Thread):
     """A live reader of committed records; it keeps what it was given in the order in which it was given."""
 
@@ -111,14 +119,14 @@ class Reader(threading.Thread):
         self.next = {KafkaTopicPartition(*place): 0 for place in places}
         self.error: BaseException | None = None
         self._servers = servers
-        self._stop = threading.Event()
+        self._over = threading.Event()
 
     def run(self) -> None:
-        while not self._stop.is_set():
+        while not self._over.is_set():
             try:
                 self._follow()
             except KafkaError:
-                self._stop.wait(0.2)  # a broker is down: go on where it was
+                self._over.wait(0.2)  # a broker is down: go on where it was
             except BaseException as error:
                 self.error = error
                 return
@@ -129,7 +137,7 @@ class Reader(threading.Thread):
             consumer.assign(list(self.next))
             for tp, offset in self.next.items():
                 consumer.seek(tp, offset)
-            while not self._stop.is_set():
+            while not self._over.is_set():
                 for record in _taken(consumer.poll(timeout_ms=200)):
                     self.given.append(checked(record))
                     self.next[KafkaTopicPartition(record.topic, record.partition)] = record.offset + 1
@@ -141,7 +149,7 @@ class Reader(threading.Thread):
         deadline = time.monotonic() + timeout
         while len(self.given) < count and time.monotonic() < deadline and self.error is None:
             time.sleep(0.1)
-        self._stop.set()
+        self._over.set()
         self.join(15)
         if self.error is not None:
             raise self.error

@@ -10,14 +10,17 @@ from __future__ import annotations
 import re
 import time
 
+from history import create
+
 from chaos.brokers import Brokers, configure
 from chaos.checker import Place, judge
 from chaos.expected import Expected, run_stage, stages
 from chaos.faults import USUAL
 from chaos.records import bounds_of
-from chaos.scenario import Report, Say, Scene, clean_up
+from chaos.scenario import Report, Say, Scene, clean_up, without_groups
 from chaos.workload import PARTITIONS, Story
 from processors.stream.log import TopicPartition
+from processors.stream.open import open_cluster
 from processors.stream.processor import Processor
 from topics.catalog import MARKET_TICKS, changelog
 
@@ -79,16 +82,18 @@ def run(seed: int, brokers: Brokers, say: Say) -> Report:
 
 def reset(brokers: Brokers, processor: Processor) -> None:
     """What a person does to let a processor begin anew with what is left: its group and its changelog go."""
-    name = changelog(processor.name)
+    name, deadline = changelog(processor.name), time.monotonic() + 60
+    while not without_groups(brokers, [f"alvh.{processor.name}"]):  # until the sessions of its members have ended
+        assert time.monotonic() < deadline, f"the group of {processor.name} is still there"
+        time.sleep(0.2)
     with brokers.admin() as admin:
-        admin.delete_groups([f"alvh.{processor.name}"])
         admin.delete_topics([name])
-        deadline = time.monotonic() + 30
         while name in admin.list_topics():
             assert time.monotonic() < deadline, f"{name} is still there"
             time.sleep(0.1)
-        new = {name: {"num_partitions": PARTITIONS, "replication_factor": -1, "configs": {"cleanup.policy": "compact"}}}
-        admin.create_topics(new)
+    cluster = open_cluster(f"kafka://{brokers.direct}")
+    create(cluster, PARTITIONS)
+    cluster.close()
 
 
 def _retain(scene: Scene) -> dict[Place, int]:

@@ -30,6 +30,8 @@ PACE = 0.8
 GROUPS = {f"alvh.{p.name}": tuple(given.topic for given in p.inputs) for p in stages()}
 PLACES = [TopicPartition(topic, n) for topic in (*INPUTS, *OUTPUTS) for n in range(PARTITIONS)]
 STATES = [TopicPartition(topic, n) for topic in CHANGELOGS for n in range(PARTITIONS)]
+#: What a processor is started with; ``run all`` follows.
+PROGRAM = ("-m", "processors.cli")
 Say = Callable[[str], None]
 
 
@@ -87,7 +89,7 @@ def run(
     injections: Sequence[Injection],
     brokers: Brokers,
     say: Say,
-    program: Sequence[str] = ("-m", "processors.cli"),
+    program: Sequence[str] = PROGRAM,
 ) -> Report:
     """Feed the story of a seed, inject, let everything come to rest, and judge."""
     report = Report(f"seed {seed}")
@@ -110,7 +112,7 @@ def run(
 class Scene:
     """The processors, the feeder and a live reader of one run. A context manager: leaving it ends them all."""
 
-    def __init__(self, brokers: Brokers, story: Story, program: Sequence[str] = ("-m", "processors.cli")) -> None:
+    def __init__(self, brokers: Brokers, story: Story, program: Sequence[str] = PROGRAM) -> None:
         self.brokers = brokers
         self._folder = tempfile.TemporaryDirectory(prefix="alvh-chaos-")
         self.workers = Workers(brokers.clients, Path(self._folder.name), program)
@@ -203,17 +205,17 @@ class Scene:
 def clean_up(brokers: Brokers) -> None:
     """A cluster as if nothing had been there: all replicas in sync, no topics but new ones, no groups."""
     patience = time.monotonic() + 90
-    while not (_without_groups(brokers) and brokers.whole(COORDINATION)):
+    while not (without_groups(brokers, [*GROUPS]) and brokers.whole(COORDINATION)):
         assert time.monotonic() < patience, "the cluster of the last run does not recover, or keeps its groups"
         time.sleep(0.2)
     fresh_topics(brokers.direct, PARTITIONS)
 
 
-def _without_groups(brokers: Brokers) -> bool:
-    """Delete the groups, and tell whether none is left: one that was killed keeps its members for a session."""
+def without_groups(brokers: Brokers, groups: Sequence[str]) -> bool:
+    """Delete groups, and tell whether none is left: one whose members were killed stays for a session."""
     try:
         with brokers.admin() as admin:
-            outcomes = admin.delete_groups([*GROUPS])
+            outcomes = admin.delete_groups([*groups])
     except KafkaError:  # no coordinator yet: asking for it makes its topic
         return False
     return all(outcome in ("OK", "GroupIdNotFoundError") for outcome in outcomes.values())

@@ -9,12 +9,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from kafka_broker import free_ports
+
 from chaos.faults import FAULTS
 from chaos.proxy import Link, Network
 from chaos.scenario import Report
 from chaos.schedule import CLASSES, KINDS, schedule
 from chaos.table import BEGIN, END, write
-from kafka_broker import free_ports
 
 SEEDS = range(1, 21)
 

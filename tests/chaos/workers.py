@@ -78,7 +78,7 @@ class Worker:
 class Workers:
     """All instances and their supervisor. Statuses of processes that have ended are counted in ``ended``."""
 
-    def __init__(self, servers: str, folder: Path, program: Sequence[str] = ("-m", "processors.cli")) -> None:
+    def __init__(self, servers: str, folder: Path, program: Sequence[str]) -> None:
         self.all = [Worker(servers, folder, number, program) for number in range(MOST)]
         self.ended: Counter[int] = Counter()
         self.starts = 0
