@@ -17,7 +17,8 @@ from chaos.checker import Place, judge
 from chaos.expected import Expected, run_stage, stages
 from chaos.faults import USUAL
 from chaos.records import bounds_of
-from chaos.scenario import Report, Say, Scene, clean_up, without_groups
+from chaos.report import Report
+from chaos.scenario import Say, Scene, clean_up, without_groups
 from chaos.workload import PARTITIONS, Story
 from processors.stream.log import TopicPartition
 from processors.stream.open import open_cluster
@@ -74,7 +75,7 @@ def run(seed: int, brokers: Brokers, say: Say) -> Report:
         whole = sorted({(r.topic, r.partition, r.offset): r for r in [*unread, *final]}.items())
         log = [record for _, record in whole]
         report.findings = judge(scene.history(log, expected))
-        report.count(scene, log)
+        scene.count(report, log)
         if not report.clean:
             say(f"  lines of the processes: {scene.keep(f'alvh-chaos-retention-{seed}-')}")
     return report

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "integration"), str(TESTS.parent)]
 
-from chaos import retention  # noqa: E402 - they are found through the line above
+from chaos import retention, table  # noqa: E402 - they are found through the line above
 from chaos.brokers import three_brokers  # noqa: E402
-from chaos.scenario import Report, run  # noqa: E402
+from chaos.report import Report  # noqa: E402
+from chaos.scenario import run  # noqa: E402
 from chaos.schedule import schedule  # noqa: E402
-from chaos.table import write  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,17 +23,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", default="1-20", type=_seeds, help="such as 3, 1-20 or 1,5,9; 0: none (1-20)")
     parser.add_argument("--retention", default="0", type=_seeds, help="seeds of runs in which retention deletes (none)")
     parser.add_argument("--table", type=Path, help="page to write the table of all runs into")
+    parser.add_argument("--kept", type=Path, help="file of runs that were made before; each new one is added to it")
     given = parser.parse_args(arguments)
-    reports: list[Report] = []
+    reports = table.read(given.kept) if given.kept is not None else []
     with three_brokers() as brokers:
-        for seed in given.seeds:
-            _say(f"seed {seed}:")
-            reports.append(_told(run(seed, schedule(seed), brokers, _say)))
-        for seed in given.retention:
-            _say(f"retention {seed}:")
-            reports.append(_told(retention.run(seed, brokers, _say)))
-    if given.table is not None:
-        write(given.table, reports)
+        runs = [partial(run, seed, schedule(seed), brokers, _say) for seed in given.seeds]
+        for one in [*runs, *(partial(retention.run, seed, brokers, _say) for seed in given.retention)]:
+            reports.append(_told(one()))
+            if given.kept is not None:
+                table.add(given.kept, reports[-1])
+            if given.table is not None:
+                table.write(given.table, reports)
     return 0 if all(report.clean for report in reports) else 1
 
 

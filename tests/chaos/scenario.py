@@ -7,18 +7,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from history import OUTPUTS, fresh_topics
 from kafka.errors import KafkaError
 
 from chaos.brokers import Brokers
-from chaos.checker import Finding, History, Place, judge
+from chaos.checker import History, Place, judge
 from chaos.expected import Expected, expected_of, folded, stages
 from chaos.faults import COORDINATION, FAULTS, USUAL, Run
 from chaos.feeder import Feeder
 from chaos.records import Reader, checked, read_committed
+from chaos.report import Report
 from chaos.schedule import Injection
 from chaos.workers import Workers
 from chaos.workload import INPUTS, PARTITIONS, Story
@@ -33,55 +33,6 @@ STATES = [TopicPartition(topic, n) for topic in CHANGELOGS for n in range(PARTIT
 #: What a processor is started with; ``run all`` follows.
 PROGRAM = ("-m", "processors.cli")
 Say = Callable[[str], None]
-
-
-@dataclass
-class Report:
-    """What a run was and what came of it.
-
-    Attributes:
-        faults: injections that hurt something, by kind.
-        inputs, outputs: committed records.
-        transactions: of the feeder, by outcome.
-        starts, ended: processes that were started, and the statuses with which they ended.
-        findings: what the checker says.
-        problems: what went wrong beside the log: a process that did not end, a fault that could not be healed.
-    """
-
-    name: str
-    faults: Counter[str] = field(default_factory=Counter)
-    inputs: int = 0
-    outputs: int = 0
-    transactions: Counter[str] = field(default_factory=Counter)
-    starts: int = 0
-    ended: Counter[int] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def clean(self) -> bool:
-        return not self.findings and not self.problems
-
-    def count(self, scene: Scene, log: Sequence[Record]) -> None:
-        """Take down how much there was."""
-        self.inputs = sum(record.topic in INPUTS for record in log)
-        self.outputs = len(log) - self.inputs
-        self.transactions = Counter(scene.feeder.outcomes.values())
-        self.starts, self.ended = scene.workers.starts, scene.workers.ended
-
-    @property
-    def verdict(self) -> str:
-        """``clean``, or how many findings there are of each class."""
-        kinds = Counter(finding.kind for finding in self.findings)
-        return ", ".join([*(f"{n} {kind}" for kind, n in kinds.items()), *self.problems]) or "clean"
-
-    def __str__(self) -> str:
-        ended = ", ".join(f"{n} with {status}" for status, n in sorted(self.ended.items()))
-        transactions = ", ".join(f"{n} {outcome}" for outcome, n in sorted(self.transactions.items()))
-        return (
-            f"{self.name}: {self.verdict}; {sum(self.faults.values())} faults, {self.inputs} inputs, {self.outputs}"
-            f" outputs; {self.starts} starts of processes (ended: {ended or 'none'}); transactions: {transactions}"
-        )
 
 
 def run(
@@ -103,7 +54,7 @@ def run(
         report.problems += scene.end()
         log = scene.log()
         report.findings = judge(scene.history(log, expected_of(log)))
-        report.count(scene, log)
+        scene.count(report, log)
         if not report.clean:
             say(f"  lines of the processes: {scene.keep(f'alvh-chaos-seed-{seed}-')}")
     return report
@@ -177,6 +128,13 @@ class Scene:
             state=self._state(),
             expected_state=expected.state,
         )
+
+    def count(self, report: Report, log: Sequence[Record]) -> None:
+        """Take down how much there was."""
+        report.inputs = sum(record.topic in INPUTS for record in log)
+        report.outputs = len(log) - report.inputs
+        report.transactions = Counter(self.feeder.outcomes.values())
+        report.starts, report.ended = self.workers.starts, self.workers.ended
 
     def positions(self) -> dict[str, dict[Place, int]]:
         """The committed positions of every group."""

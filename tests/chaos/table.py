@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from chaos.scenario import Report
+from chaos.checker import Finding
+from chaos.report import Report
 
 BEGIN: Final = "<!-- written by tests/chaos/run.py -->"
 END: Final = "<!-- end -->"
@@ -39,3 +42,23 @@ def write(page: Path, reports: Sequence[Report]) -> None:
     if not begin or not end:
         raise ValueError(f"{page} has no lines {BEGIN} and {END} to put the table between")
     page.write_text(f"{before}{BEGIN}\n\n{table(reports)}\n\n{END}{after}", encoding="utf-8")
+
+
+def add(kept: Path, report: Report) -> None:
+    """Add a run to a file of runs, one JSON object a line."""
+    document = {**vars(report), "findings": [asdict(finding) for finding in report.findings]}
+    with kept.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(document) + "\n")
+
+
+def read(kept: Path) -> list[Report]:
+    """The runs of such a file; none when it is not there."""
+    lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
+    return [_report(json.loads(line)) for line in lines]
+
+
+def _report(document: dict[str, Any]) -> Report:
+    counters = {name: Counter(document[name]) for name in ("faults", "transactions")}
+    ended = Counter({int(status): times for status, times in document["ended"].items()})
+    findings = [Finding(**finding) for finding in document["findings"]]
+    return Report(**{**document, **counters, "ended": ended, "findings": findings})

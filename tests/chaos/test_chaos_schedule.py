@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from kafka_broker import free_ports
 
+from chaos.checker import Finding
 from chaos.faults import FAULTS
 from chaos.proxy import Link, Network
-from chaos.scenario import Report
+from chaos.report import Report
 from chaos.schedule import CLASSES, KINDS, schedule
-from chaos.table import BEGIN, END, write
+from chaos.table import BEGIN, END, add, read, write
 
 SEEDS = range(1, 21)
 
@@ -118,3 +119,13 @@ def test_the_table_is_put_between_its_marks(tmp_path: Path) -> None:
     assert text.endswith(f"{END}\nmore\n")
     with pytest.raises(ValueError, match="has no lines"):
         write(Path(__file__), [])
+
+
+def test_runs_are_kept_and_read_again(tmp_path: Path) -> None:
+    kept = tmp_path / "runs"
+    assert read(kept) == []
+    bad = Report("seed 2", ended=Counter({70: 2}), findings=[Finding("lost", "alerts k", "1 x b''")])
+    for report in (Report("seed 1", faults=Counter(kill=2)), bad):
+        add(kept, report)
+    assert read(kept)[1] == bad
+    assert [report.verdict for report in read(kept)] == ["clean", "1 lost"]

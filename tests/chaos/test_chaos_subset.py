@@ -9,7 +9,8 @@ import pytest
 
 from chaos import retention
 from chaos.brokers import Brokers, three_brokers
-from chaos.scenario import Report, run
+from chaos.report import Report
+from chaos.scenario import run
 from chaos.schedule import KINDS, Injection, schedule
 
 pytestmark = pytest.mark.kafka
