@@ -22,10 +22,13 @@ from chaos.records import first_offsets
 from chaos.workers import MOST, Worker, Workers
 from chaos.workload import PARTITIONS
 from processors.stream.log import TopicPartition
+from processors.stream.runner import POSITIONS_KEY
 from topics.catalog import ALL_TOPICS, CHANGELOGS
 
 #: Instances of a quiet run, and what a scaling goes back to.
 USUAL: Final = 2
+#: More records than a first commit has.
+_FIRST_COMMIT: Final = 40
 _CHANGELOGS: Final = [TopicPartition(topic, number) for topic in CHANGELOGS for number in range(PARTITIONS)]
 COORDINATION: Final = ("__consumer_offsets", "__transaction_state")
 
@@ -177,8 +180,9 @@ def compaction(run: Run, choice: int) -> Iterator[str | None]:
     deadline, compacted = time.monotonic() + 20, 0
     while not compacted and time.monotonic() < deadline:
         time.sleep(0.5)
-        # the first record of a partition is written again with every commit: what is older goes
-        compacted = sum(first > 9 for first in first_offsets(run.brokers.direct, _CHANGELOGS))
+        # positions are written again with every commit, so that only compaction can take the first of them away
+        firsts = first_offsets(run.brokers.direct, _CHANGELOGS, POSITIONS_KEY)
+        compacted = sum(first > _FIRST_COMMIT for first in firsts)
     yield f"{compacted} partitions so far" if compacted else None
     configure(run.brokers, CHANGELOGS, {"segment.ms": "604800000", "min.cleanable.dirty.ratio": "0.5"})
     if worker := run.worker(choice):

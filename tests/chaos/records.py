@@ -102,11 +102,12 @@ def bounds_of(servers: str, places: Sequence[TopicPartition]) -> dict[tuple[str,
     return {(tp.topic, tp.partition): (first[tp], ends[tp]) for tp in wanted}
 
 
-def first_offsets(servers: str, places: Sequence[TopicPartition]) -> list[int]:
-    """The offset of the first committed record of each partition that has any: compaction leaves the later ones."""
+def first_offsets(servers: str, places: Sequence[TopicPartition], key: bytes) -> list[int]:
+    """The offset of the first committed record with that key, of each partition that has any."""
     found: dict[tuple[str, int], int] = {}
     for record in read_committed(servers, places):
-        found.setdefault((record.topic, record.partition), record.offset)
+        if record.key == key:
+            found.setdefault((record.topic, record.partition), record.offset)
     return list(found.values())
 
 
