@@ -341,6 +341,10 @@ class KafkaLog:
         position = self._position(tp)
         return position is not None and position >= self._ends[KafkaTopicPartition(*tp)]
 
+    def reached(self, tp: TopicPartition) -> int | None:
+        """The client's position, which passes over markers and aborted records."""
+        return self._position(tp) if tp in self._sought else None
+
     def read(self, tp: TopicPartition) -> Iterator[Record]:
         """Every record committed to ``tp`` up to now.
 

@@ -128,6 +128,11 @@ class Log(Protocol):
     def caught_up(self, tp: TopicPartition) -> bool:
         """True when every record committed so far to ``tp`` has been returned by :meth:`poll`."""
 
+    def reached(self, tp: TopicPartition) -> int | None:
+        """The offset behind all that :meth:`poll` has returned of ``tp`` and all that is no record: ends of transactions
+        and aborted ones. None when it is not known. Must not block.
+        """
+
     def read(self, tp: TopicPartition) -> Iterator[Record]:
         """Every record committed to ``tp`` up to now, oldest first, whoever owns it: what a changelog is restored from.
 

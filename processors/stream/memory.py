@@ -361,6 +361,14 @@ class MemoryLog:
             position = self._positions.get(tp)
             return position is not None and next(partition.visible(position, partition.stable(tp)), None) is None
 
+    def reached(self, tp: TopicPartition) -> int | None:
+        """The last stable offset when nothing committed is left before it, else the position."""
+        with self._lock:
+            position = self._positions.get(tp)
+            if position is None or not self.caught_up(tp):
+                return position
+            return max(position, self._cluster._partition(tp).stable(tp))
+
     def read(self, tp: TopicPartition) -> Iterator[Record]:
         """Every record committed to ``tp`` up to now; waits for transactions that are open."""
         with self._lock:

@@ -213,6 +213,10 @@ class SqliteLog:
         following = self._file.bounds(tp)[1]
         return position >= following or not self._file.records(tp, position, following, most=1, size=1)
 
+    def reached(self, tp: TopicPartition) -> int | None:
+        """The position: a file holds nothing but records."""
+        return self._positions.get(tp)
+
     def read(self, tp: TopicPartition) -> Iterator[Record]:
         """Every record committed to ``tp`` up to now. Nothing uncommitted is ever in the file: no waiting."""
         for count, record in enumerate(self._file.all_records(tp, 0)):
