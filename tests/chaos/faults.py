@@ -18,17 +18,14 @@ from kafka.errors import KafkaError
 
 from chaos.brokers import Brokers, configure, fill_disk, go_on, pause, up
 from chaos.feeder import Feeder
-from chaos.records import first_offsets
+from chaos.records import offsets_of
 from chaos.workers import MOST, Worker, Workers
 from chaos.workload import PARTITIONS
 from processors.stream.log import TopicPartition
-from processors.stream.runner import POSITIONS_KEY
 from topics.catalog import ALL_TOPICS, CHANGELOGS
 
 #: Instances of a quiet run, and what a scaling goes back to.
 USUAL: Final = 2
-#: More records than a first commit has.
-_FIRST_COMMIT: Final = 40
 _CHANGELOGS: Final = [TopicPartition(topic, number) for topic in CHANGELOGS for number in range(PARTITIONS)]
 COORDINATION: Final = ("__consumer_offsets", "__transaction_state")
 
@@ -176,14 +173,13 @@ def poison(run: Run, choice: int) -> Iterator[str | None]:
 def compaction(run: Run, choice: int) -> Iterator[str | None]:
     """The changelogs are compacted while they are written, and an instance has to restore from what is left."""
     often = {"segment.ms": "500", "min.cleanable.dirty.ratio": "0.01", "max.compaction.lag.ms": "500"}
+    before = offsets_of(run.brokers.direct, _CHANGELOGS)
     configure(run.brokers, CHANGELOGS, often)
-    deadline, compacted = time.monotonic() + 20, 0
-    while not compacted and time.monotonic() < deadline:
+    deadline, gone = time.monotonic() + 20, 0
+    while not gone and time.monotonic() < deadline:
         time.sleep(0.5)
-        # positions are written again with every commit, so that only compaction can take the first of them away
-        firsts = first_offsets(run.brokers.direct, _CHANGELOGS, POSITIONS_KEY)
-        compacted = sum(first > _FIRST_COMMIT for first in firsts)
-    yield f"{compacted} partitions so far" if compacted else None
+        gone = len(before - offsets_of(run.brokers.direct, _CHANGELOGS))
+    yield f"{gone} of {len(before)} records so far" if gone else None
     configure(run.brokers, CHANGELOGS, {"segment.ms": "604800000", "min.cleanable.dirty.ratio": "0.5"})
     if worker := run.worker(choice):
         worker.signal(signal.SIGKILL)

@@ -102,13 +102,9 @@ def bounds_of(servers: str, places: Sequence[TopicPartition]) -> dict[tuple[str,
     return {(tp.topic, tp.partition): (first[tp], ends[tp]) for tp in wanted}
 
 
-def first_offsets(servers: str, places: Sequence[TopicPartition], key: bytes) -> list[int]:
-    """The offset of the first committed record with that key, of each partition that has any."""
-    found: dict[tuple[str, int], int] = {}
-    for record in read_committed(servers, places):
-        if record.key == key:
-            found.setdefault((record.topic, record.partition), record.offset)
-    return list(found.values())
+def offsets_of(servers: str, places: Sequence[TopicPartition]) -> set[tuple[str, int, int]]:
+    """Where committed records are."""
+    return {(record.topic, record.partition, record.offset) for record in read_committed(servers, places)}
 
 
 class Reader(threading.Thread):

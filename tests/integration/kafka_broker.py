@@ -76,8 +76,8 @@ def start_kafka(
 ) -> KafkaNodes:
     """Start ``nodes`` brokers, each also a controller, and wait until all of them answer.
 
-    ``settings`` are added to every node's server.properties. ``listeners``: more of them by name, for each node the port
-    that it listens on and the one that it tells clients. Raises KafkaNotStartedError.
+    ``settings`` are added to every node's server.properties. ``listeners``: more of them by name, for each node the
+    port that it listens on and the one that it tells clients. Raises KafkaNotStartedError.
     """
     kafka = KafkaNodes(nodes, settings or {}, listeners or {})
     try:
