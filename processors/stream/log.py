@@ -129,8 +129,8 @@ class Log(Protocol):
         """True when every record committed so far to ``tp`` has been returned by :meth:`poll`."""
 
     def reached(self, tp: TopicPartition) -> int | None:
-        """The offset behind all that :meth:`poll` has returned of ``tp`` and all that is no record: ends of transactions
-        and aborted ones. None when it is not known. Must not block.
+        """The offset behind all that :meth:`poll` has returned of ``tp``, and behind markers and aborted records after
+        that; None when it is not known. Must not block.
         """
 
     def read(self, tp: TopicPartition) -> Iterator[Record]:

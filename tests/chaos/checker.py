@@ -112,7 +112,7 @@ def judge(history: History) -> list[Finding]:
     for group, places in history.read.items():
         for place in places:
             position, end = history.positions.get(group, {}).get(place), ends.get(place)
-            if position != end:
+            if end is not None and (position is None or position < end):
                 where = f"{place[0]}/{place[1]}"
                 findings.append(Finding("unseen", where, f"group {group} stands at {position}, the log ends at {end}"))
     findings += _states(history)

@@ -7,8 +7,9 @@ markets happened to meet in a topic is a given, and everything behind it has to 
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from history import create, processors, work_off
@@ -22,8 +23,8 @@ from processors.stream.processor import Processor
 from processors.stream.runner import POSITIONS_KEY
 from topics.catalog import DEAD_LETTERS, changelog
 
-#: Where a record of the run in memory stands in the log.
-Offsets = Mapping[tuple[str, int, int], int]
+#: Offsets of the records of each partition, in order.
+Offsets = dict[Place, list[int]]
 
 
 @dataclass
@@ -52,33 +53,39 @@ def run_stage(processor: Processor, log: Sequence[Record], found: Expected) -> N
     cluster = MemoryCluster()
     create(cluster, PARTITIONS)
     inputs = {given.topic for given in processor.inputs}
-    offsets: dict[tuple[str, int, int], int] = {}
-    for place in sorted({(r.topic, r.partition) for r in log if r.topic in inputs}):
-        records = [r for r in log if (r.topic, r.partition) == place]
-        cluster.publish(Out(r.topic, r.key, r.value, r.headers, partition=r.partition) for r in records)
-        for theirs, ours in zip(records, cluster.read(TopicPartition(*place)), strict=True):
-            offsets[*place, ours.offset] = theirs.offset
+    there = [record for record in log if record.topic in inputs]
+    cluster.publish(Out(r.topic, r.key, r.value, r.headers, partition=r.partition) for r in there)
+    own = offsets_by_place([record for place in _places(inputs) for record in cluster.read(place)])
+    theirs = offsets_by_place(there)
     fed = {place: cluster.end_offset(place) for place in _places((DEAD_LETTERS,))}
     work_off(cluster, processor)
     for place in _places((*processor.outputs, DEAD_LETTERS)):
         for record in cluster.read(place, fed.get(place, 0) if place.topic in inputs else 0):
-            one = checked(_sourced(record, offsets))
+            one = checked(_sourced(record, own, theirs))
             found.outputs[one.topic, one.lane].append(one.content)
     for place in _places((changelog(processor.name),)):
-        state = folded(cluster.read(place))
-        found.state[place] = {key: _placed(key, value, place, offsets) for key, value in state.items()}
+        found.state[place] = state_of(cluster.read(place), place, own, theirs)
 
 
 def _places(topics: Iterable[str]) -> list[TopicPartition]:
     return [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
 
 
-def _sourced(record: Record, offsets: Offsets) -> Record:
+def offsets_by_place(records: Iterable[Record]) -> Offsets:
+    """The offsets of the records of each partition, in order."""
+    found: Offsets = defaultdict(list)
+    for record in records:
+        found[record.topic, record.partition].append(record.offset)
+    return found
+
+
+def _sourced(record: Record, own: Offsets, theirs: Offsets) -> Record:
     """A dead letter that names where its original stands in the log, and not where it stood in memory."""
     if record.topic != DEAD_LETTERS:
         return record
     topic, partition, offset, row = (record.header("alvh-source") or b"").decode().split("/")
-    there = offsets[topic, int(partition), int(offset)]
+    place = topic, int(partition)
+    there = theirs[place][own[place].index(int(offset))]
     headers = tuple(
         (name, f"{topic}/{partition}/{there}/{row}".encode() if name == "alvh-source" else value)
         for name, value in record.headers
@@ -86,19 +93,24 @@ def _sourced(record: Record, offsets: Offsets) -> Record:
     return replace(record, headers=headers)
 
 
-def _placed(key: str, value: bytes, place: TopicPartition, offsets: Offsets) -> bytes:
-    """State as it is; of the positions each where it would stand in the log."""
-    if key != POSITIONS_KEY.decode():
-        return value
-    document = json.loads(value)
-    for topic, position in document["positions"].items():
-        if position:
-            document["positions"][topic] = offsets[topic, place.partition, position - 1] + 1
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+def state_of(records: Iterable[Record], changes: Place, own: Offsets, theirs: Offsets) -> dict[str, bytes]:
+    """The newest value of each key of a changelog partition.
+
+    Positions are made comparable: each becomes the one behind the last record before it, as it stands in the log. What
+    is no record may lie between that and the position itself.
+    """
+    state = _folded(records)
+    if saved := state.get(POSITIONS_KEY.decode()):
+        document = json.loads(saved)
+        for topic, position in document["positions"].items():
+            place = topic, changes[1]
+            count = bisect_left(own[place], position)
+            document["positions"][topic] = theirs[place][count - 1] + 1 if count else 0
+        state[POSITIONS_KEY.decode()] = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return state
 
 
-def folded(records: Iterable[Record]) -> dict[str, bytes]:
-    """The newest value of each key."""
+def _folded(records: Iterable[Record]) -> dict[str, bytes]:
     state: dict[str, bytes] = {}
     for record in records:
         key = (record.key or b"").decode()

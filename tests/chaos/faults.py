@@ -175,7 +175,7 @@ def compaction(run: Run, choice: int) -> Iterator[str | None]:
     often = {"segment.ms": "500", "min.cleanable.dirty.ratio": "0.01", "max.compaction.lag.ms": "500"}
     before = offsets_of(run.brokers.direct, _CHANGELOGS)
     configure(run.brokers, CHANGELOGS, often)
-    deadline, gone = time.monotonic() + 20, 0
+    deadline, gone = time.monotonic() + 40, 0
     while not gone and time.monotonic() < deadline:
         time.sleep(0.5)
         gone = len(before - offsets_of(run.brokers.direct, _CHANGELOGS))

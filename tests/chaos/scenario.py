@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 
 from chaos.brokers import Brokers
 from chaos.checker import History, Place, judge
-from chaos.expected import Expected, expected_of, folded, stages
+from chaos.expected import Expected, expected_of, offsets_by_place, stages, state_of
 from chaos.faults import COORDINATION, FAULTS, USUAL, Run
 from chaos.feeder import Feeder
 from chaos.records import Reader, checked, read_committed
@@ -91,10 +91,10 @@ class Scene:
             except KafkaError:
                 continue
             behind = [
-                f"{group} has not read {place[0]}/{place[1]}: {positions[group].get(place)} of {end}"
+                f"{group} has not read {place[0]}/{place[1]}: {positions[group].get(place, 0)} of {end}"
                 for group, topics in GROUPS.items()
                 for place, end in ends.items()
-                if place[0] in topics and positions[group].get(place) != end
+                if place[0] in topics and positions[group].get(place, 0) < end
             ]
             quiet = 0 if behind else quiet + 1
         return behind
@@ -125,7 +125,7 @@ class Scene:
             polls={"a live reader": self.reader.finish(len(log), 20)},
             positions=self.positions(),
             read={group: sorted(p for p in places if p[0] in topics) for group, topics in GROUPS.items()},
-            state=self._state(),
+            state=self._state(log),
             expected_state=expected.state,
         )
 
@@ -153,11 +153,12 @@ class Scene:
                 (kept / worker.lines.name).write_bytes(worker.lines.read_bytes())
         return kept
 
-    def _state(self) -> dict[Place, dict[str, bytes]]:
+    def _state(self, log: Sequence[Record]) -> dict[Place, dict[str, bytes]]:
         found: dict[Place, list[Record]] = {place: [] for place in STATES}
         for record in read_committed(self.brokers.direct, STATES):
             found[record.topic, record.partition].append(record)
-        return {place: folded(records) for place, records in found.items()}
+        offsets = offsets_by_place(log)
+        return {place: state_of(records, place, offsets, offsets) for place, records in found.items()}
 
 
 def clean_up(brokers: Brokers) -> None:
