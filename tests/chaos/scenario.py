@@ -19,7 +19,7 @@ from chaos.faults import COORDINATION, FAULTS, USUAL, Run
 from chaos.feeder import Feeder
 from chaos.records import Reader, checked, read_committed
 from chaos.report import Report
-from chaos.schedule import Injection
+from chaos.schedule import CLASSES, KINDS, Injection
 from chaos.workers import Workers
 from chaos.workload import INPUTS, PARTITIONS, Story
 from processors.stream.log import Record, TopicPartition
@@ -181,22 +181,27 @@ def without_groups(brokers: Brokers, groups: Sequence[str]) -> bool:
 
 
 def _inject(run: Run, injections: Sequence[Injection], report: Report, say: Say) -> None:
-    """Inject each fault at its time and heal it at its own, all in threads of their own."""
+    """Inject each fault at its time and heal it at its own. The classes go side by side, in each one after the other."""
     started, failed = time.monotonic(), []
 
     def one(injection: Injection) -> None:
         time.sleep(max(0.0, started + injection.at - time.monotonic()))
         fault = FAULTS[injection.kind](run, injection.choice)
-        try:
-            did = next(fault)
-            say(f"  {time.monotonic() - started:5.1f} s  {injection.kind:16} {did or 'nothing to hurt, not counted'}")
-            report.faults[injection.kind] += did is not None
-            time.sleep(injection.seconds)
-            next(fault, None)
-        except BaseException as error:
-            failed.append(f"{injection}: {type(error).__name__}: {error}")
+        did = next(fault)
+        say(f"  {time.monotonic() - started:5.1f} s  {injection.kind:16} {did or 'nothing to hurt, not counted'}")
+        report.faults[injection.kind] += did is not None
+        time.sleep(injection.seconds)
+        next(fault, None)
 
-    threads = [threading.Thread(target=one, args=(injection,), daemon=True) for injection in injections]
+    def all_of(name: str) -> None:
+        for injection in injections:
+            if KINDS[injection.kind][0] == name:
+                try:
+                    one(injection)
+                except BaseException as error:
+                    failed.append(f"{injection}: {type(error).__name__}: {error}")
+
+    threads = [threading.Thread(target=all_of, args=(name,), daemon=True) for name in CLASSES]
     for thread in threads:
         thread.start()
     for thread in threads:
