@@ -181,7 +181,7 @@ def without_groups(brokers: Brokers, groups: Sequence[str]) -> bool:
 
 
 def _inject(run: Run, injections: Sequence[Injection], report: Report, say: Say) -> None:
-    """Inject each fault at its time and heal it at its own. The classes go side by side, in each one after the other."""
+    """Inject each fault at its time and heal it at its own: the classes side by side, in each one after the other."""
     started, failed = time.monotonic(), []
 
     def one(injection: Injection) -> None:
