@@ -26,6 +26,8 @@ from topics.catalog import ALL_TOPICS, CHANGELOGS
 
 #: Instances of a quiet run, and what a scaling goes back to.
 USUAL: Final = 2
+#: Seconds for which an instance that works is waited for.
+_PATIENCE: Final = 30.0
 _CHANGELOGS: Final = [TopicPartition(topic, number) for topic in CHANGELOGS for number in range(PARTITIONS)]
 COORDINATION: Final = ("__consumer_offsets", "__transaction_state")
 
@@ -39,9 +41,13 @@ class Run:
     feeder: Feeder
 
     def worker(self, choice: int) -> Worker | None:
-        """One of the running instances."""
-        running = [worker for worker in self.workers.wanted if worker.alive]
-        return running[choice % len(running)] if running else None
+        """One of the instances that work. They are waited for, so that faults meet commits and not only starts."""
+        deadline = time.monotonic() + _PATIENCE
+        while not (working := [worker for worker in self.workers.wanted if worker.working]):
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.2)
+        return working[choice % len(working)]
 
 
 Fault = Callable[[Run, int], Iterator[str | None]]
@@ -73,6 +79,7 @@ def terminate(run: Run, choice: int) -> Iterator[str | None]:
 
 def scale(run: Run, choice: int) -> Iterator[str | None]:
     """From one instance to four to two."""
+    run.worker(choice)
     run.workers.scale(1)
     run.workers.scale(MOST)
     yield f"1 to {MOST} to {USUAL}"
@@ -81,6 +88,7 @@ def scale(run: Run, choice: int) -> Iterator[str | None]:
 
 def cold_start(run: Run, choice: int) -> Iterator[str | None]:
     """All instances are killed, and four start at the same time."""
+    run.worker(choice)
     for worker in run.workers.all:
         worker.signal(signal.SIGKILL)
     run.workers.scale(MOST)

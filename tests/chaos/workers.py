@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.workload import PARTITIONS
+from topics.catalog import PROCESSORS
 
 _HERE = Path(__file__).parent
 _SETTINGS = {
@@ -36,12 +37,18 @@ class Worker:
         self.name, self.wanted = f"chaos-{number}", False
         self.process: subprocess.Popen[bytes] | None = None
         self.clock, self.lines = folder / f"{self.name}.clock", folder / f"{self.name}.log"
-        self._servers, self._program = servers, program
+        self._servers, self._program, self._begun = servers, program, 0
         self.set_clock(0.0)
 
     @property
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def working(self) -> bool:
+        """All its processors have said that they run since the process was last started."""
+        lines = self.lines.read_bytes()[self._begun :] if self.alive else b""
+        return all(b"%s is running" % name.encode() in lines for name in PROCESSORS)
 
     def start(self) -> None:
         """Start the process, under a clock that can be stepped."""
@@ -53,6 +60,7 @@ class Worker:
             "OPENBLAS_NUM_THREADS": "1",
         }
         with self.lines.open("ab") as lines:
+            self._begun = lines.tell()
             lines.write(b"--- start\n")
             self.process = subprocess.Popen(
                 [sys.executable, *self._program, "run", "all"],
