@@ -156,6 +156,9 @@ class Settings(BaseSettings):
     transaction_timeout_seconds: Decimal = Field(
         default=10.0, ge=1, le=900, description="seconds after which a broker aborts the transaction of a dead producer"
     )
+    session_timeout_seconds: Decimal = Field(
+        default=30.0, ge=1, le=300, description="seconds of silence after which an instance's partitions go to others"
+    )
     call_deadline_seconds: Decimal = Field(
         default=30.0, ge=1, le=600, description="seconds that one call to the log may take before the process ends"
     )

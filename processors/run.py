@@ -76,6 +76,7 @@ def connect(settings: Settings) -> Cluster:
         security=settings.security,
         deadline=settings.call_deadline_seconds,
         transaction_timeout=settings.transaction_timeout_seconds,
+        session_timeout=settings.session_timeout_seconds,
     )
 
 

@@ -86,7 +86,7 @@ class Reach:
     """How far one partition has been read and could be read, in offsets: transaction markers count too.
 
     Attributes:
-        position: next offset that :meth:`Log.poll` would return.
+        position: next offset that :meth:`Log.poll` would look at, markers and aborted records passed over.
         stable: everything before it is committed or aborted; behind it a transaction is open.
         end: next offset to be written.
     """

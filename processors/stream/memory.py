@@ -382,10 +382,12 @@ class MemoryLog:
 
     def reach(self, tp: TopicPartition) -> Reach | None:
         """Position and ends; None before the first seek."""
-        position = self._positions.get(tp)
         with self._lock:
-            partition = self._cluster._partition(tp)
-            return None if position is None else Reach(position, partition.stable(tp), partition.end)
+            position, partition = self._positions.get(tp), self._cluster._partition(tp)
+            if position is None:
+                return None
+            stable = partition.stable(tp)
+            return Reach(max(position, stable) if self.caught_up(tp) else position, stable, partition.end)
 
     # With the lock held
 

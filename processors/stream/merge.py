@@ -42,6 +42,8 @@ class Channel:
         time: merge key of the last row taken, ns; 0 before the first.
         ahead: merge key of the last row buffered, ns.
         position: offset of the next record to take.
+        idle_since, ahead_since: since when, in seconds of the loop's clock, nothing has come; and since when only what
+            is no record lies between the position and what has been read.
     """
 
     topic: str
@@ -51,6 +53,7 @@ class Channel:
     ahead: int = 0
     queue: deque[Buffered] = field(default_factory=deque)
     idle_since: float | None = None
+    ahead_since: float | None = None
 
     def put(self, record: Record, content: Decoded | Refused) -> int:
         """Buffer a record and return its number of rows. A refused record stands at the time the input has reached."""

@@ -37,6 +37,8 @@ PAUSE_AT, RESUME_AT = 20_000, 5_000
 #: Seconds between two updates of what the metrics page says of each input.
 _SHOW_INTERVAL = 1.0
 _ANEW = "reset the group and its changelog to compute the state anew"
+#: Seconds after which the position of an input is moved over what is no record.
+_PASS_INTERVAL = 30.0
 
 
 def dead_letter_out(record: LogRecord, row: int, refused: Refused, event_ts: int, original: bytes) -> Out:
@@ -131,6 +133,7 @@ class Runner:
         for partition, part in self._parts.items():
             rows += self._process(partition, part, exhausted)
         if self._clock() - self._last_shown >= _SHOW_INTERVAL:
+            self._pass_markers()
             self._show_progress()  # also while nothing moves: that is what must be seen
         if self._clock() - self._last_look >= _SHOW_INTERVAL:
             self._look_for_stalls()  # also while other partitions are committed many times a second
@@ -354,6 +357,22 @@ class Runner:
             if channel.topic in part.paused:
                 part.paused.discard(channel.topic)
                 self.log.resume([TopicPartition(channel.topic, partition)])
+
+    def _pass_markers(self) -> None:
+        """Move positions over what is no record, when it has been the next thing to read for a while.
+
+        Else retention, when it takes the end of a transaction that nothing came behind, seems to take something unread.
+        """
+        now = self._clock()
+        for partition, part in self._parts.items():
+            for channel in part.channels:
+                reach = self.log.reach(TopicPartition(channel.topic, partition))
+                if reach is None or reach.position <= channel.position or channel.queue:
+                    channel.ahead_since = None
+                elif channel.ahead_since is None:
+                    channel.ahead_since = now
+                elif now - channel.ahead_since >= _PASS_INTERVAL:
+                    channel.position, channel.ahead_since, part.dirty = reach.position, None, True
 
     def _silent(self, partition: int, channel: Channel, exhausted: bool) -> bool:
         """True when this input has nothing more to read and has been waited for.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -272,12 +273,23 @@ def _java(*arguments: str) -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on. All are held until the last is known, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports that nobody listens on, all held until the last is known, so that they differ.
+
+    They lie below those that systems give to outgoing connections: else one of these could take the port of a broker
+    that is down for a moment.
+    """
+    sockets: list[socket.socket] = []
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for port in random.sample(range(15_000, 32_000), 1000):
+            one = socket.socket()
+            sockets.append(one)
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:  # somebody's
+                sockets.pop().close()
+            if len(sockets) == count:
+                return [one.getsockname()[1] for one in sockets]
+        raise KafkaNotStartedError("no free ports between 15000 and 32000")
     finally:
         for one in sockets:
             one.close()
