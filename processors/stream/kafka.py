@@ -353,7 +353,7 @@ class KafkaLog:
         "Now" is the high watermark: the last stable offset would stop before records that are committed behind
         another producer's open transaction.
         """
-        return self._readers.read(tp, 0, self._cluster.end_offset(tp))
+        return self._readers.read(tp, 0, self._cluster.end_offset(tp), ask=True)
 
     def lag(self, tp: TopicPartition) -> int | None:
         """Offsets between the position and the high watermark that the last fetch told; None before the first one."""
