@@ -378,7 +378,7 @@ class KafkaLog:
         "Now" is the high watermark: the last stable offset would stop before records that are committed behind
         another producer's open transaction.
         """
-        return self._readers.read(tp, 0, self._cluster.end_offset(tp))
+        return self._readers.read(tp, 0, self._cluster.end_offset(tp), ask=True)
 
     def reach(self, tp: TopicPartition) -> Reach | None:
         """Position and ends, which are asked for in the background, once a second; None before the first answer."""

@@ -16,6 +16,8 @@ from processors.stream.kafka_client import Settings, explained, explaining
 
 #: Seconds within which a broker that is well says yes or no.
 _PATIENCE = 5.0
+#: Times that a connection must be lost while this user says who it is, to count as a refusal.
+_TRIES = 3
 
 
 def admin_client(settings: Settings) -> KafkaAdminClient:
@@ -52,14 +54,12 @@ def knock(settings: Settings) -> None:
     patience = min(_PATIENCE, settings.deadline / len(settings.servers))
     try:
         for number, server in enumerate(settings.servers):
-            try:
-                client._net.run(_connect, client._manager, f"bootstrap-{number}", patience)
-            except (errors.KafkaError, OSError) as error:
-                found = explained(error, f"connecting to {server}")
-                if isinstance(found, Denied):
-                    refused = found
-            else:
+            error = _refusal(client, f"bootstrap-{number}", patience)
+            if error is None:
                 return
+            found = explained(error, f"connecting to {server}")
+            if isinstance(found, Denied):
+                refused = found
     finally:
         client._manager.close()
         client._net.stop()
@@ -68,6 +68,30 @@ def knock(settings: Settings) -> None:
         raise refused
 
 
+def _refusal(client: KafkaNetClient, node: str, seconds: float) -> Exception | None:
+    """Why a broker takes no connection; None when it does."""
+    error: Exception | None = None
+    for _ in range(_TRIES):
+        try:
+            client._net.run(_connect, client._manager, node, seconds)
+        except _LostWhileAuthenticatingError as lost:
+            error = lost
+        except (errors.KafkaError, OSError) as other:
+            return other
+        else:
+            return None
+    return error
+
+
+class _LostWhileAuthenticatingError(errors.SaslAuthenticationFailedError):  # type: ignore[misc]
+    """The broker closed the connection. So it does after a refusal, whose words the client then often drops."""
+
+
 async def _connect(manager: Any, node: str, seconds: float) -> None:
     connection = manager.get_connection(node, refresh_metadata_on_err=False)
-    await manager.wait_for(connection.init_future, int(seconds * 1000))
+    try:
+        await manager.wait_for(connection.init_future, int(seconds * 1000))
+    except errors.KafkaConnectionError as error:
+        if connection.sasl_enabled and connection.broker_version_data is not None:  # its first answer came
+            raise _LostWhileAuthenticatingError("it closes the connection when told who this is") from error
+        raise

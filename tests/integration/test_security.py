@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import gc
 import json
 import logging
 import os
@@ -48,7 +49,9 @@ from topics.catalog import (
     changelog,
 )
 
-pytestmark = pytest.mark.kafka
+#: The client drops the socket of a handshake that failed without closing it.
+UNCLOSED = "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+pytestmark = [pytest.mark.kafka, pytest.mark.filterwarnings(UNCLOSED)]
 
 STORY = outs_of(small_story(), block=None)
 WRITTEN = (REGIME_STATES, REGIME_MARKS, REGIME_TRANSITIONS, HEDGE_REGIMES, DEAD_LETTERS)
@@ -63,15 +66,21 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     running = start_secure_kafka(tmp_path_factory.mktemp("certificates"))
     with running.nodes:
         yield running
+    gc.collect()  # here, where what the client left open is let pass
 
 
 @pytest.fixture(scope="module")
 def expected() -> Dump:
-    """What one uninterrupted run of the market processor writes."""
+    return uninterrupted(STORY)
+
+
+def uninterrupted(*parts: list[Out]) -> Dump:
+    """What the market processor writes that is never interrupted, and reads each part when the one before is done."""
     cluster = MemoryCluster()
     create(cluster)
-    publish(cluster, STORY)
-    work_off(cluster, processors()[0])
+    for part in parts:
+        publish(cluster, part)
+        work_off(cluster, processors()[0])
     return dump(cluster, WRITTEN)
 
 
@@ -212,7 +221,7 @@ def test_with_a_client_certificate_topics_are_made_fed_and_read_with_exactly_the
     with granted(secure, acls(["reader"], SETTINGS), CERTIFIED):
         capsys.readouterr()
         assert main(["tail", MARKET_TICKS]) == 0
-        assert "17.31" in capsys.readouterr().out
+        assert "block of 1 ticks, 1 symbols" in capsys.readouterr().out
         assert main(["topics", "plan"]) == EXIT_USAGE
         assert "grant this user DescribeConfigs on topic " in capsys.readouterr().err
     assert main(["tail", MARKET_TICKS]) == EXIT_USAGE
@@ -308,7 +317,7 @@ def test_a_start_that_is_refused_says_why_at_once(
 ) -> None:
     files = {name: secure.file(value) for name, value in change.items() if name.startswith("ssl_")}
     with pytest.raises(UserError, match=words) as caught:  # the deadline is so long that waiting would be seen
-        open_cluster(secure.url(listener), security=secure.sasl() | change | files, deadline=600.0)
+        open_cluster(secure.url(listener), security=secure.sasl() | change | files, deadline=40.0)
     assert len(str(caught.value).splitlines()) == 1
     assert PASSWORD not in str(caught.value)
 
@@ -326,7 +335,7 @@ def test_a_certificate_that_is_refused_says_why_at_once(
 ) -> None:
     security = {name: value for name, value in (secure.mutual() | change).items() if value}
     with pytest.raises(UserError, match=words):
-        open_cluster(secure.url("SSL"), security=security, deadline=600.0)
+        open_cluster(secure.url("SSL"), security=security, deadline=40.0)
 
 
 def test_tls_where_there_is_none_and_none_where_there_is_are_not_waited_for_beyond_the_deadline(
@@ -406,21 +415,24 @@ def test_an_acl_that_is_missing_is_named_and_nothing_is_half_written(
     ],
 )
 def test_an_acl_taken_away_ends_it_and_given_back_it_goes_on(
-    secure: SecureKafka, expected: Dump, start: Callable[..., Child], lost: Acl, words: str
+    secure: SecureKafka, start: Callable[..., Child], lost: Acl, words: str
 ) -> None:
     fresh_topics(secure.plain)
     half = len(STORY) // 2
+    before, after = uninterrupted(STORY[:half]), uninterrupted(STORY[:half], STORY[half:])
+    assert 0 < len(before[HEDGE_REGIMES, 0]) < len(after[HEDGE_REGIMES, 0])
     with closing(open_cluster(f"kafka://{secure.plain}")) as cluster:
         publish(cluster, STORY[:half])
         with granted(secure, MARKET):
             child = start(environment(secure, secure.sasl()), "run", "market")
-            child.wait_for("a regime", lambda: bool(written(secure)[HEDGE_REGIMES, 0]))
+            child.wait_for("the first half", lambda: written(secure) == before)
             secure.revoke([lost])
             publish(cluster, STORY[half:])
             assert child.ends() == EXIT_USAGE, child.said()
             assert words in child.said(), child.said()
             secure.grant([lost])
-    finishes(secure, expected, start)
+        assert written(secure) == before
+    finishes(secure, after, start)
 
 
 # Secrets
