@@ -390,6 +390,7 @@ def test_lag_and_caught_up(bench: Bench) -> None:
     log.poll(0.0)
     log.seek(tp, 0)
     assert not log.caught_up(tp)
+    assert log.reached(tp) == 0
     assert values(take(log, 4)) == [b"a", b"b", b"c", b"d"]
 
 
@@ -451,6 +452,7 @@ def test_a_log_that_ends_in_a_marker_or_in_aborted_records_is_read_to_its_end(be
         assert values(list(read)) == [b"1", b"2"]
     eventually(lambda: not reader.poll(0.01).records and reader.caught_up(tp))
     eventually(lambda: not reader.poll(0.01).records and reader.lag(tp) == 0)
+    eventually(lambda: not reader.poll(0.01).records and reader.reached(tp) == bench.cluster.end_offset(tp))
 
 
 def test_restoring_waits_for_an_open_transaction_and_is_complete(bench: Bench) -> None:
