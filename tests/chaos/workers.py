@@ -72,9 +72,12 @@ class Worker:
             )
 
     def signal(self, number: int) -> None:
-        """Send a signal, unless the process has ended by itself."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
+        """Send a signal, unless the process has ended by itself. One that kills has killed when this returns."""
+        process = self.process  # the supervisor may take it away
+        if process is not None and process.poll() is None:
+            process.send_signal(number)
+            if number == signal.SIGKILL:
+                process.wait(10)
 
     def set_clock(self, step: float) -> None:
         """Let the wall clock of the process stand ``step`` seconds off from now on."""
