@@ -40,9 +40,6 @@ from topics.catalog import (  # noqa: E402
 )
 
 FOUND = HERE / "found"
-#: A round: so many inputs go to each decoder alone, through all processors, and to what reads their outputs.
-DECODED, OUTER, INNER, POISONED = 4300, 400, 100, 100
-ROUND = DECODED + OUTER + 2 * INNER + POISONED
 BATCH = 100
 #: Between these marks of a page the table is written.
 MARKS = ("<!-- fuzz -->\n", "<!-- end of fuzz -->\n")
@@ -148,11 +145,25 @@ def one_world(
     return world
 
 
-def one_round(report: Report, rng: random.Random) -> None:
-    """``ROUND`` inputs: decoders, all processors, what reads their outputs, state."""
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How many inputs go to the decoders, through all processors, to each that reads outputs, and into state."""
+
+    decoded: int = 46_000
+    outer: int = 2_000
+    inner: int = 750
+    poisoned: int = 500
+
+    @property
+    def inputs(self) -> int:
+        return self.decoded + self.outer + 2 * self.inner + self.poisoned
+
+
+def one_round(report: Report, rng: random.Random, size: Round) -> None:
+    """The inputs of a round, all made of one day."""
     goods = a_day(rng)
     shots = Shots(rng, goods, (HERE.parent / "golden" / "v1" / "TickBlock.arrow").read_bytes())
-    for _ in range(DECODED):
+    for _ in range(size.decoded):
         name, value, headers, rows = shots.shot()
         try:
             outcome = probe(name, value, headers, rows)
@@ -160,7 +171,7 @@ def one_round(report: Report, rng: random.Random) -> None:
             outcome = "fault"
             report.fault(Fault(f"decoder {name}: {str(wrong)[:60]}", str(wrong)), f"{(value or b'')[:400]!r}")
         report.decoded[name, outcome] += 1
-    world = one_world(report, PROCESSORS, None, goods, OUTER, rng)
+    world = one_world(report, PROCESSORS, None, goods, size.outer, rng)
     state = world.state()
     written = inner_goods(world.written)
     for name, topics in (
@@ -168,8 +179,8 @@ def one_round(report: Report, rng: random.Random) -> None:
         ("alerts", (HEDGE_REGIMES, HEDGE_REBALANCES, DEAD_LETTERS)),
     ):
         read = sorted((g for g in (*written, *goods) if g.topic in topics), key=lambda good: good.ts)
-        one_world(report, (name,), state, read, INNER, rng)
-    outcomes, faults = poison(rng, state, POISONED)
+        one_world(report, (name,), state, read, size.inner, rng)
+    outcomes, faults = poison(rng, state, size.poisoned)
     report.restored += outcomes
     for fault, example in faults:
         report.fault(fault, repr(example))
@@ -178,9 +189,9 @@ def one_round(report: Report, rng: random.Random) -> None:
 
 def work(seed: int, inputs: int, progress: Any = None) -> Report:
     """The rounds of one process."""
-    report = Report()
-    for number in range(-(-inputs // ROUND)):
-        one_round(report, random.Random(f"{seed}/{number}"))
+    report, size = Report(), Round()
+    for number in range(-(-inputs // size.inputs)):
+        one_round(report, random.Random(f"{seed}/{number}"), size)
         if progress is not None:
             progress.value = report.inputs
     return report

@@ -17,7 +17,7 @@ from fuzz_decoders import DECODERS, Wrong, probe
 from fuzz_inputs import Hostile, Input, a_day
 from fuzz_state import poison, probe_state
 from fuzz_world import World
-from run import FOUND, Report, lived, one_round
+from run import FOUND, Report, Round, lived, one_round
 
 from processors.market import MarketTask
 from processors.stream.runner import POSITIONS_KEY
@@ -34,7 +34,7 @@ FOUND_BEFORE = sorted(FOUND.glob("*.json"))
 
 def test_a_round_of_all_kinds_finds_nothing() -> None:
     report = Report()
-    one_round(report, random.Random(SEED))
+    one_round(report, random.Random(SEED), Round(decoded=4300, outer=400, inner=100, poisoned=100))
     assert not report.faults
     sums = report.stepped
     assert report.decoded.total() > 4000
