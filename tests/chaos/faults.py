@@ -41,13 +41,14 @@ class Run:
     feeder: Feeder
 
     def worker(self, choice: int) -> Worker | None:
-        """One of the instances that work. They are waited for, so that faults meet commits and not only starts."""
+        """One of the instances that work, a moment later: so that faults meet commits and not only starts."""
         deadline = time.monotonic() + _PATIENCE
-        while not (working := [worker for worker in self.workers.wanted if worker.working]):
-            if time.monotonic() > deadline:
-                return None
+        while time.monotonic() < deadline:
+            if working := [worker for worker in self.workers.wanted if worker.working]:
+                time.sleep(1 + choice % 4000 / 1000)
+                return working[choice % len(working)]
             time.sleep(0.2)
-        return working[choice % len(working)]
+        return None
 
 
 Fault = Callable[[Run, int], Iterator[str | None]]
