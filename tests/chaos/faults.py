@@ -18,7 +18,7 @@ from kafka.errors import KafkaError
 
 from chaos.brokers import Brokers, configure, fill_disk, go_on, pause, up
 from chaos.feeder import Feeder
-from chaos.records import offsets_of
+from chaos.records import Reader, offsets_of
 from chaos.workers import MOST, Worker, Workers
 from chaos.workload import PARTITIONS
 from processors.stream.log import TopicPartition
@@ -27,7 +27,7 @@ from topics.catalog import ALL_TOPICS, CHANGELOGS
 #: Instances of a quiet run, and what a scaling goes back to.
 USUAL: Final = 2
 #: Seconds for which an instance that works is waited for.
-_PATIENCE: Final = 30.0
+_PATIENCE: Final = 60.0
 _CHANGELOGS: Final = [TopicPartition(topic, number) for topic in CHANGELOGS for number in range(PARTITIONS)]
 COORDINATION: Final = ("__consumer_offsets", "__transaction_state")
 
@@ -39,15 +39,22 @@ class Run:
     brokers: Brokers
     workers: Workers
     feeder: Feeder
+    reader: Reader
 
     def worker(self, choice: int) -> Worker | None:
-        """One of the instances that work. They are waited for, so that faults meet commits and not only starts."""
-        deadline = time.monotonic() + _PATIENCE
-        while not (working := [worker for worker in self.workers.wanted if worker.working]):
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(0.2)
-        return working[choice % len(working)]
+        """One of the instances that work, when something has been committed: faults are to meet more than starts."""
+        deadline, written = time.monotonic() + _PATIENCE, None
+        while time.monotonic() < deadline:
+            working = [worker for worker in self.workers.wanted if worker.working]
+            if not working:
+                written = None
+            elif written is None:
+                written = self.reader.outputs
+            elif self.reader.outputs > written:
+                time.sleep(choice % 1000 / 1000)
+                return working[choice % len(working)]
+            time.sleep(0.1)
+        return None
 
 
 Fault = Callable[[Run, int], Iterator[str | None]]

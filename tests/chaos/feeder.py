@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from chaos.checker import Outcome, Send
-from chaos.records import content_of, lane_of, read_committed
-from chaos.workload import INPUTS, PARTITIONS, Batch, Story
+from chaos.records import INPUTS, content_of, lane_of, read_committed
+from chaos.workload import PARTITIONS, Batch, Story
 from processors.errors import AlvhError
 from processors.stream.kafka_client import Settings
 from processors.stream.kafka_producer import Transactions

@@ -16,7 +16,9 @@ from kafka.structs import TopicPartition as KafkaTopicPartition
 from chaos.checker import Record
 from processors.stream.log import Out, TopicPartition
 from processors.stream.log import Record as LogRecord
-from topics.catalog import DEAD_LETTERS
+from topics.catalog import DEAD_LETTERS, MACRO_RELEASES, MARKET_FLOWS, MARKET_TICKS, PORTFOLIO_SNAPSHOTS
+
+INPUTS = (MARKET_TICKS, MACRO_RELEASES, MARKET_FLOWS, PORTFOLIO_SNAPSHOTS)
 
 
 def lane_of(topic: str, partition: int, key: bytes | None, source: str = "") -> str:
@@ -113,6 +115,7 @@ class Reader(threading.Thread):
     def __init__(self, servers: str, places: Iterable[TopicPartition]) -> None:
         super().__init__(name="chaos-reader", daemon=True)
         self.given: list[Record] = []
+        self.outputs = 0  # records of outputs among them
         self.next = {KafkaTopicPartition(*place): 0 for place in places}
         self.error: BaseException | None = None
         self._servers = servers
@@ -137,6 +140,7 @@ class Reader(threading.Thread):
             while not self._over.is_set():
                 for record in _taken(consumer.poll(timeout_ms=200)):
                     self.given.append(checked(record))
+                    self.outputs += record.topic not in INPUTS
                     self.next[KafkaTopicPartition(record.topic, record.partition)] = record.offset + 1
         finally:
             consumer.close(autocommit=False, timeout_ms=1000)

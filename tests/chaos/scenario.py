@@ -17,11 +17,11 @@ from chaos.checker import History, Place, judge
 from chaos.expected import Expected, expected_of, offsets_by_place, stages, state_of
 from chaos.faults import COORDINATION, FAULTS, USUAL, Run
 from chaos.feeder import Feeder
-from chaos.records import Reader, checked, read_committed
+from chaos.records import INPUTS, Reader, checked, read_committed
 from chaos.report import Report
 from chaos.schedule import CLASSES, KINDS, Injection
 from chaos.workers import Workers
-from chaos.workload import INPUTS, PARTITIONS, Story
+from chaos.workload import PARTITIONS, Story
 from processors.stream.log import Record, TopicPartition
 from topics.catalog import CHANGELOGS
 
@@ -48,7 +48,7 @@ def run(
     with Scene(brokers, Story(seed), program) as scene:
         scene.workers.scale(USUAL)
         scene.feeder.start()
-        _inject(Run(brokers, scene.workers, scene.feeder), injections, report, say)
+        _inject(Run(brokers, scene.workers, scene.feeder, scene.reader), injections, report, say)
         scene.feeder.finish(120)
         report.problems += scene.rest(120)
         report.problems += scene.end()
@@ -100,7 +100,10 @@ class Scene:
         return behind
 
     def end(self) -> list[str]:
-        """Tell all processes to end; who did not end as it should is a problem."""
+        """Tell all processes to end once all run; who did not end as it should is a problem."""
+        deadline = time.monotonic() + 60
+        while not all(worker.working for worker in self.workers.wanted) and time.monotonic() < deadline:
+            time.sleep(0.2)
         statuses = self.workers.finish()
         problems = [f"told to end, the processes ended with {statuses}"] if set(statuses) != {0} else []
         if unusual := self.workers.unusual():

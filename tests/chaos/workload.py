@@ -15,9 +15,10 @@ from typing import Any
 
 from history import CALENDAR, close_rows, columns_of, message, outs_of, session_rows, watermark
 
+from chaos.records import INPUTS
 from processors.feeds.items import Item
 from processors.stream.log import Out
-from topics.catalog import MACRO_RELEASES, MARKET_FLOWS, MARKET_TICKS, PORTFOLIO_SNAPSHOTS
+from topics.catalog import MACRO_RELEASES, MARKET_FLOWS, PORTFOLIO_SNAPSHOTS
 from topics.flows import Flow
 from topics.macro import Release
 from topics.portfolio import Portfolio
@@ -26,7 +27,6 @@ from topics.times import HOUR, MINUTE
 PARTITIONS = 4
 #: Each of them hashes to a partition of its own.
 MARKETS = ("US", "UK", "EU", "JP")
-INPUTS = (MARKET_TICKS, MACRO_RELEASES, MARKET_FLOWS, PORTFOLIO_SNAPSHOTS)
 #: The header by which an input is known again.
 ID = "chaos-id"
 DAY = date(2018, 5, 1)
