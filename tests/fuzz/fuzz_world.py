@@ -227,7 +227,11 @@ class World:
             if source is None:
                 continue  # given as an input
             topic, _, offset, row = source.decode().rsplit("/", 3)
-            letter = strict(record.value or b"")
+            try:
+                letter = strict(record.value or b"")
+            except ValueError as error:
+                self._wrong(f"{DEAD_LETTERS} holds what it may not", f"{source!r}: {error}")
+                continue
             if letter["topic"] != topic or (record.key or b"").decode() != topic:
                 self._wrong("a dead letter names another topic", f"{source!r}: {letter['topic']}")
             letters[f"{topic}/{offset}"].append((int(row), letter["reason"]))
