@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint clean
+.PHONY: help setup demo test test-quick chaos fuzz soak lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,16 @@ test: $(STAMP) ## every test that this machine can run; what it cannot is named 
 
 test-quick: $(STAMP) ## the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "not kafka and not data" tests/unit
+
+fuzz: $(STAMP) ## a million spoiled inputs; the figures go into docs/testing.md
+	$(BIN)/python tests/fuzz/run.py --inputs 1000000 --seed 1 --table docs/testing.md
+
+soak: $(STAMP) ## ten million ticks on a real Kafka, and recovery time: about an hour, writes docs/soak.md
+	$(BIN)/python tests/soak/run.py --write
+	$(BIN)/python tests/soak/recovery.py --write
+
+chaos: $(STAMP) ## faults on three real brokers, an hour and less; the table goes into docs/chaos.md
+	$(BIN)/python tests/chaos/run.py --seeds 1-20 --retention 1-5 --table docs/chaos.md
 
 lint: $(STAMP) ## ruff, mypy in strict mode, and who may import whom
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
 """The command ``alvh``.
 
-Exit statuses: 0 done; 1 a state is not what its inputs give; 2 what was given cannot be used; 3 something was refused
-and left as it is: topics whose change would lose data, dead letters that cannot be put back; 70 the process must be
-started again; 130 interrupted. Errors are one line on standard error.
+Exit statuses: 0 done; 1 a state is not what its inputs give; 2 what was given cannot be used, or access is denied;
+3 something was refused and left as it is: topics whose change would lose data, dead letters that cannot be put back;
+70 the process must be started again; 130 interrupted. Errors are one line on standard error.
 """
 
 from __future__ import annotations
@@ -191,11 +191,12 @@ def feed(
     settings = settings_of(context, log=log)
     from processors.feeds.feed import feed as feed_directory
     from processors.run import prepare_topics
+    from topics.catalog import FED, FEED_POSITIONS
 
     partitions = None if settings.was_default("partitions") else settings.partitions
     with cluster_of(settings) as cluster, _stopping() as stop, _progress() as progress:
         if settings.log.startswith("kafka://"):
-            prepare_topics(cluster, settings)
+            prepare_topics(cluster, settings, (*FED, FEED_POSITIONS))
         report = feed_directory(
             directory,
             cluster,

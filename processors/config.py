@@ -77,6 +77,9 @@ class KafkaSettings(BaseModel):
     ssl_cafile: Path | None = Field(default=None, description="PEM file of the authority that signed the brokers")
     ssl_certfile: Path | None = Field(default=None, description="PEM file of this client's certificate")
     ssl_keyfile: Path | None = Field(default=None, description="PEM file of this client's private key")
+    ssl_password: SecretStr | None = Field(
+        default=None, description="password of this client's private key; from the environment only"
+    )
     sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)] | None = (
         Field(default=None, description="how this client proves who it is; needed with SASL_PLAINTEXT and SASL_SSL")
     )
@@ -84,14 +87,27 @@ class KafkaSettings(BaseModel):
     sasl_plain_password: SecretStr | None = Field(
         default=None, description="password for PLAIN and SCRAM; from the environment only"
     )
+    password_in_clear: bool = Field(
+        default=False, description="whether PLAIN may send the password over SASL_PLAINTEXT, for all on the way to read"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        protocol = self.security_protocol
         needed = ("sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
-        if self.security_protocol.startswith("SASL"):
+        if protocol.startswith("SASL"):
             missing = [name for name in needed if getattr(self, name) is None]
             if missing:
-                raise ValueError(f"security_protocol {self.security_protocol} needs {', '.join(missing)} too")
+                raise ValueError(f"security_protocol {protocol} needs {', '.join(missing)} too")
+        elif self.sasl_mechanism is not None:
+            raise ValueError(f"security_protocol {protocol} uses no sasl_mechanism; set SASL_SSL, or remove it")
+        if not protocol.endswith("SSL") and (self.ssl_cafile or self.ssl_certfile or self.ssl_keyfile):
+            raise ValueError(f"security_protocol {protocol} encrypts nothing; set SSL or SASL_SSL, or remove ssl_...")
+        if protocol == "SASL_PLAINTEXT" and self.sasl_mechanism == "PLAIN" and not self.password_in_clear:
+            raise ValueError(
+                "PLAIN over SASL_PLAINTEXT sends the password for all on the way to read; use SASL_SSL or a SCRAM"
+                " mechanism, or set password_in_clear = true where nobody else is on the way"
+            )
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("ssl_certfile and ssl_keyfile go together; give both or neither")
         return self
@@ -103,7 +119,7 @@ class KafkaSettings(BaseModel):
             value = getattr(self, name)
             if isinstance(value, SecretStr):
                 options[name] = value.get_secret_value()
-            elif value is not None:
+            elif value is not None and name != "password_in_clear":
                 options[name] = str(value)
         return {} if options == {"security_protocol": "PLAINTEXT"} else options
 
@@ -139,6 +155,9 @@ class Settings(BaseSettings):
     )
     transaction_timeout_seconds: Decimal = Field(
         default=10.0, ge=1, le=900, description="seconds after which a broker aborts the transaction of a dead producer"
+    )
+    session_timeout_seconds: Decimal = Field(
+        default=30.0, ge=1, le=300, description="seconds of silence after which an instance's partitions go to others"
     )
     call_deadline_seconds: Decimal = Field(
         default=30.0, ge=1, le=600, description="seconds that one call to the log may take before the process ends"
@@ -286,6 +305,8 @@ def allowed(info: FieldInfo) -> str:
         return ", ".join(choices)
     low: Any = next((m.ge for m in info.metadata if isinstance(m, Ge)), None)
     high: Any = next((m.le for m in info.metadata if isinstance(m, Le)), None)
+    if bool in kinds:
+        return "true or false"
     if int in kinds:
         return f"a whole number, {low} to {high}"
     if float in kinds:
@@ -301,6 +322,8 @@ def allowed(info: FieldInfo) -> str:
 def default_text(info: FieldInfo) -> str:
     """A setting's default as it would be written; nothing when there is none."""
     value = info.get_default(call_default_factory=False)
+    if isinstance(value, bool):
+        return str(value).lower()
     return "" if value is None else str(value)
 
 

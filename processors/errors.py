@@ -4,7 +4,8 @@
 
     AlvhError
     ├── UserError             what the user gave cannot be used; says what is allowed and what to do (exit status 2)
-    │   └── ConfigError       a setting is wrong
+    │   ├── ConfigError       a setting is wrong
+    │   └── Denied            the log refuses this user; says which resource, and what to grant
     ├── Rebalanced            partitions moved away before the commit; the work is read again, nothing is lost
     └── Fatal                 the process must end and be started again (exit status 70)
         ├── Fenced            another member has taken over this member's place
@@ -32,6 +33,13 @@ class UserError(AlvhError):
 
 class ConfigError(UserError):
     """A setting is wrong."""
+
+
+class Denied(UserError):
+    """The log refuses this user: its certificate, its password, or an ACL that is missing.
+
+    Started again it would be refused again, until a person changes something. Nothing is lost or doubled meanwhile.
+    """
 
 
 class Rebalanced(AlvhError):

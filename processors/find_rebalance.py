@@ -59,7 +59,7 @@ class LogSource:
 
     def regimes(self) -> Iterator[bytes]:
         """States and marks, and what the hedge was told: the topic of states keeps the newest of each market alone."""
-        there = self.cluster.topics()
+        there = self.cluster.topics((REGIME_STATES, REGIME_MARKS, HEDGE_REGIMES))
         for topic in (REGIME_STATES, REGIME_MARKS):
             for number in range(there.get(topic, 0)):
                 yield from self._read(TopicPartition(topic, number))

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 from typing import Final, NoReturn
@@ -33,7 +33,7 @@ from processors.stream.open import open_cluster
 from processors.stream.processor import Processor
 from processors.stream.runner import Runner
 from topics.calibration import Calibration
-from topics.catalog import ALL_TOPICS, PROCESSORS
+from topics.catalog import DEAD_LETTERS, PROCESSORS, changelog
 from topics.times import SECOND
 
 logger = logging.getLogger("alvh.run")
@@ -76,6 +76,7 @@ def connect(settings: Settings) -> Cluster:
         security=settings.security,
         deadline=settings.call_deadline_seconds,
         transaction_timeout=settings.transaction_timeout_seconds,
+        session_timeout=settings.session_timeout_seconds,
     )
 
 
@@ -84,20 +85,28 @@ def member_of(processor: Processor, settings: Settings) -> Member:
     return Member(f"alvh.{processor.name}", settings.instance, tuple(given.topic for given in processor.inputs))
 
 
-def prepare_topics(cluster: Cluster, settings: Settings) -> None:
-    """Make sure that every topic is there with as many partitions as the settings say.
+def topics_of(processor: Processor) -> tuple[str, ...]:
+    """Every topic that a processor reads or writes."""
+    inputs = (given.topic for given in processor.inputs)
+    return (*inputs, *processor.outputs, DEAD_LETTERS, changelog(processor.name))
 
-    In a file or in memory they are made. On Kafka a person decides: UserError when any is missing.
+
+def prepare_topics(cluster: Cluster, settings: Settings, needed: Iterable[str]) -> None:
+    """Make sure that every topic that is needed is there with as many partitions as the settings say.
+
+    In a file or in memory all are made. On Kafka a person decides: UserError when one is missing, Denied when this
+    user may not use it.
     """
     if not settings.log.startswith("kafka://"):
         create_topics(cluster, settings.partitions)
         return
-    existing = cluster.topics()
-    if missing := sorted(ALL_TOPICS.keys() - existing):
+    names = sorted(set(needed))
+    existing = cluster.topics(names)
+    if missing := [name for name in names if name not in existing]:
         raise UserError(
             f"{settings.log} has no topic {', '.join(missing)}; `alvh topics apply` creates what is missing"
         )
-    if wrong := sorted(f"{name} {existing[name]}" for name in ALL_TOPICS if existing[name] != settings.partitions):
+    if wrong := [f"{name} {existing[name]}" for name in names if existing[name] != settings.partitions]:
         raise UserError(
             f"every topic needs the {settings.partitions} partitions that the setting `partitions` says; on"
             f" {settings.log} these have others: {', '.join(wrong)}. Set `partitions` to what is there."
@@ -111,7 +120,7 @@ def run(names: tuple[str, ...], settings: Settings) -> int:
     """
     processors = processors_for(names, settings.load_calibration(), settings)
     with closing(connect(settings)) as cluster:
-        prepare_topics(cluster, settings)
+        prepare_topics(cluster, settings, (topic for p in processors for topic in topics_of(p)))
     registry = CollectorRegistry()
     metrics = {p.name: Metrics(p.name, p.metrics, registry) for p in processors}
 

@@ -121,7 +121,7 @@ def observe(cluster: Cluster, market: str) -> Observed:
     Raises UserError when the log lacks the topics, has other markets but not this one, or holds a regime that this
     version cannot read.
     """
-    there = cluster.topics()
+    there = cluster.topics((REGIME_STATES, REGIME_MARKS, _CHANGELOG))
     if lacking := [topic for topic in (REGIME_STATES, REGIME_MARKS, _CHANGELOG) if topic not in there]:
         raise UserError(
             f"this log has no topic {', '.join(lacking)}; feed something and run the market processor, or create the "

@@ -81,7 +81,8 @@ class InputsUpTo:
         """Nothing: it was kept when it was sent, and nobody can take the partition away."""
 
     def end(self) -> None:
-        """Nothing is open."""
+        """Let go of the readers: one that is kept beyond its cluster would never be closed."""
+        self._records.clear()
 
     def committed(self, tp: TopicPartition) -> int | None:
         """None: this member never committed."""
@@ -126,10 +127,12 @@ def recompute(cluster: Cluster, processor: Processor, partition: int, steps: Ste
     computed = Computed()
     log = InputsUpTo(cluster, partition, changelog(processor.name), computed)
     runner = Runner(log, processor, Metrics(processor.name, processor.metrics), commit_interval=1.0)
-    for ends in steps:
-        log.move(ends)
-        computed.rows += runner.drain(exhausted=True)
-    runner.close()
+    try:
+        for ends in steps:
+            log.move(ends)
+            computed.rows += runner.drain(exhausted=True)
+    finally:
+        log.end()
     return computed
 
 

@@ -81,9 +81,9 @@ def tail(
 
 def partitions_of(topic: str, cluster: Cluster) -> list[TopicPartition]:
     """The partitions of a topic. UserError, with the topics that there are, when there is none of that name."""
+    if topic in (named := cluster.topics((topic,))):
+        return [TopicPartition(topic, number) for number in range(named[topic])]
     there = cluster.topics()
-    if topic in there:
-        return [TopicPartition(topic, number) for number in range(there[topic])]
     listed = ", ".join(sorted(there)) or "none yet: feed something first, or create the topics"
     near = difflib.get_close_matches(topic, sorted(there), n=1)
     hint = f" Did you mean {near[0]}?" if near else ""

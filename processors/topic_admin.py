@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from processors.config import Settings
-from processors.errors import DeadlineExceeded, LogUnavailable, UserError
+from processors.errors import AlvhError, LogUnavailable, UserError
 from processors.stream.log import Cluster
 from processors.stream.open import open_cluster
 from processors.topic_plan import Plan, TopicAdmin, TopicState
 from topics.catalog import ALL_TOPICS, DAY_MS, Topic
+
+if TYPE_CHECKING:
+    from processors.stream.kafka_client import Need
 
 
 class KafkaTopics:
@@ -31,6 +34,9 @@ class KafkaTopics:
             return {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in sorted(described)]
         configs = self._admin.describe_configs(resources, config_filter="all")["topic"]
+        for name in ALL_TOPICS.keys() & described.keys():
+            if not configs[name]:  # every topic has some: the client says nothing of a denial
+                raise _denied(name, "DescribeConfigs")
         return {
             name: TopicState(
                 partitions=len(topic["partitions"]),
@@ -49,6 +55,8 @@ class KafkaTopics:
             self._admin.create_topics({topic.name: new}, wait_for_metadata=True)
         except errors.TopicAlreadyExistsError:
             return
+        except errors.TopicAuthorizationFailedError as error:
+            raise _denied(topic.name, "Create") from error
         except errors.InvalidReplicationFactorError as error:
             raise UserError(
                 f"the cluster cannot keep {replicas} copies of {topic.name}; set replication_factor to at most the"
@@ -63,8 +71,19 @@ class KafkaTopics:
 
         result = self._admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(config))])
         words = result["topic"][topic]
+        if "AuthorizationFailed" in words:
+            raise _denied(topic, "AlterConfigs")
         if words != "OK":
             raise LogUnavailable(f"the cluster did not change the configuration of {topic}: {words}")
+
+
+def _denied(topic: str, need: Need) -> AlvhError:
+    """The client's own error holds the whole request."""
+    from kafka import errors
+
+    from processors.stream.kafka_client import explained
+
+    return explained(errors.TopicAuthorizationFailedError(topic), "administering topics", need)
 
 
 class ClusterTopics:
@@ -96,20 +115,13 @@ def topic_admin(settings: Settings) -> Iterator[TopicAdmin]:
         finally:
             cluster.close()
         return
-    from kafka import KafkaAdminClient
-
+    from processors.stream.kafka_access import admin_client
     from processors.stream.kafka_client import Settings as ClientSettings
     from processors.stream.kafka_client import explaining, parse_servers
 
     servers = parse_servers(settings.log.removeprefix("kafka://"))
     client = ClientSettings(servers, settings.security or {}, deadline=settings.call_deadline_seconds)
-    try:
-        with explaining(f"connecting to {','.join(servers)}"):
-            admin = KafkaAdminClient(**client.client())
-    except DeadlineExceeded as error:
-        raise LogUnavailable(
-            f"no broker answers at {settings.log}; is it running, and is `log` right? {error}"
-        ) from error
+    admin = admin_client(client)
     with explaining(f"administering the topics of {','.join(servers)}"):
         try:
             yield KafkaTopics(admin)
@@ -160,6 +172,8 @@ _SHOWN = (
     "min.insync.replicas",
     "max.message.bytes",
     "segment.bytes",
+    "segment.ms",
+    "delete.retention.ms",
     "min.cleanable.dirty.ratio",
     "message.timestamp.type",
 )

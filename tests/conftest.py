@@ -18,6 +18,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
+
+# how fast a machine is decides no test
+settings.register_profile("alvh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("alvh")
 
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS / "integration"))

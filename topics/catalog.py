@@ -108,6 +108,8 @@ _TOPICS: Final = (
 
 CATALOG: Final[Mapping[str, Topic]] = {topic.name: topic for topic in _TOPICS}
 
+#: What a feed brings into the log.
+FED: Final = (MARKET_TICKS, MACRO_RELEASES, MARKET_FLOWS, PORTFOLIO_SNAPSHOTS)
 #: The processors that keep state; each has a changelog.
 PROCESSORS: Final = ("market", "hedge", "alerts")
 

@@ -23,6 +23,8 @@ VALUES = ("last", "bid", "ask", "bid_size", "ask_size", "size", "settle", "open_
 PRICES = ("last", "bid", "ask", "settle")
 #: Those that count something and must not be negative.
 COUNTS = ("bid_size", "ask_size", "size", "open_interest", "iv")
+#: The largest of those: more than is ever traded, and so little that sums and squares of many stay finite.
+COUNT_MAX = 1e12
 
 
 class Tick(Message):
@@ -61,6 +63,8 @@ class Tick(Message):
             count = getattr(self, name)
             if count is not None and count < 0:
                 raise ValueError(f"{name} {count:g} of {self.symbol} is negative")
+            if count is not None and count > COUNT_MAX:
+                raise ValueError(f"{name} {count:g} of {self.symbol} is outside the plausible range 0 to {COUNT_MAX:g}")
         if self.bid is not None and self.ask is not None and self.bid > self.ask:
             raise ValueError(f"bid {self.bid:g} of {self.symbol} is above its ask {self.ask:g}")
         if self.official and self.last is None and self.settle is None:

@@ -6,6 +6,7 @@ A row that fails validation is refused alone, with the words that the single tic
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,11 +14,13 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from topics.arrow_size import unpacked_size
 from topics.instrument import parse_symbol
-from topics.market import COUNTS, PRICES, VALUES, Tick
+from topics.market import COUNT_MAX, COUNTS, PRICES, VALUES, Tick
 from topics.message import Market, Name, canonical_json, decimal_text
 from topics.times import FIRST_TS, LAST_TS, format_ts
 
@@ -30,6 +33,10 @@ MISSING: Final = -1
 _MINUS_ONE: Final = int(np.iinfo(np.int64).min)
 #: Most rows in one block; feeds send some thousand.
 MAX_ROWS: Final = 65_536
+#: Most bytes of a compressed block once it is unpacked; MAX_ROWS rows of every column take a sixth of it.
+MAX_UNPACKED: Final = 64 * 1024 * 1024
+#: Longest text, in bytes, in a column whose rows share their values: each row gets its own copy.
+MAX_TEXT: Final = 256
 
 _TS = pa.timestamp("ns", tz="UTC")
 SCHEMA: Final = pa.schema(
@@ -186,7 +193,7 @@ def invalid_rows(columns: TickColumns) -> NDArray[np.bool_]:
         if name in PRICES:
             bad |= (column < low) | (column > high)
         elif name in COUNTS:
-            bad |= column < 0
+            bad |= (column < 0) | (column > COUNT_MAX)
     bad |= ~some
     bad |= columns.values["bid"] > columns.values["ask"]
     if columns.official.any():
@@ -259,10 +266,14 @@ def decode_block(data: bytes) -> TickColumns:
     another schema version, no market, an unknown or wrongly typed column, no ``event_ts`` or ``symbol``, too many rows.
     """
     try:
+        if (size := unpacked_size(data)) > MAX_UNPACKED:
+            raise BlockError("too_large", f"{size} bytes once a block is unpacked; at most {MAX_UNPACKED} are taken")
         with pa.ipc.open_stream(data) as reader:
             schema, table = reader.schema, reader.read_all()
         table.validate(full=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError, ValueError) as error:
+    except BlockError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError, struct.error) as error:
         raise BlockError("not_arrow", f"the bytes are no Arrow IPC stream: {str(error)[:200]}") from error
     metadata = schema.metadata or {}
     version = metadata.get(b"schema_version", b"1").decode(errors="replace")
@@ -280,8 +291,25 @@ def decode_block(data: bytes) -> TickColumns:
             raise BlockError("invalid", f"a tick block needs the column {name}")
     try:
         return _columns(table, metadata)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except pa.ArrowException as error:
         raise BlockError("invalid", f"a column has the wrong type: {str(error)[:200]}") from error
+
+
+def _check_shared(name: str, array: pa.Array) -> None:
+    """BlockError for long text that many rows share: unpacked it could be larger than all memory."""
+    if pa.types.is_dictionary(array.type):
+        shared = array.dictionary
+    elif pa.types.is_run_end_encoded(array.type):
+        shared = array.values
+    else:
+        return
+    if not (pa.types.is_string(shared.type) or pa.types.is_large_string(shared.type)):
+        if pa.types.is_primitive(shared.type) or pa.types.is_null(shared.type):
+            return
+        raise BlockError("invalid", f"a column has the wrong type: {name} is {array.type}")
+    longest = pc.max(pc.binary_length(shared)).as_py() or 0
+    if longest > MAX_TEXT:
+        raise BlockError("invalid", f"{name} holds a text of {longest} bytes; at most {MAX_TEXT} are taken")
 
 
 def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
@@ -293,6 +321,7 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
             return None
         chunks = table.column(name)
         array = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+        _check_shared(name, array)
         return array if array.type == kind else array.cast(kind)
 
     def integers(name: str, kind: pa.DataType) -> Ints:
@@ -334,8 +363,9 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
         if given.any():
             values[name] = np.where(given, np.inf, values[name])
     market = metadata.get(b"market", b"").decode(errors="replace")
-    if "market" in table.column_names:
-        markets = {str(m) for m in table.column("market").unique().to_pylist()}
+    named = column("market", pa.string())
+    if named is not None:
+        markets = {str(m) for m in named.unique().to_pylist()}
         if len(markets) > 1 or (market and markets != {market}):
             raise BlockError("wrong_market", f"a tick block is of one market; this one names {sorted(markets)}")
         market = markets.pop() if markets else market

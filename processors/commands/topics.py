@@ -28,6 +28,7 @@ Examples:
   alvh topics plan --log kafka://broker:9092
   alvh topics apply --log kafka://broker:9092
   alvh topics describe --json
+  alvh topics acls market --principal User:alvh
   alvh topics asyncapi --format yaml
 """,
     no_args_is_help=True,
@@ -129,6 +130,37 @@ def _topics_describe(context: typer.Context, log: LogOption = None, as_json: Jso
         print_json(rows)
     else:
         print_table(description_table(rows))
+
+
+@topics_app.command("acls")
+def _topics_acls(
+    context: typer.Context,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="market, hedge, alerts, all; feed, reader, requeue, admin.")
+    ],
+    principal: Annotated[str, typer.Option("--principal", metavar="NAME", help="Whom to allow.")] = "User:alvh",
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a user must be allowed to do on a Kafka cluster with access control, and no more.
+
+    Each line is what `kafka-acls --bootstrap-server HOST:PORT` takes. `all` means the three processors; a reader runs
+    `alvh tail`, `explain`, `signals`, `state` and `dlq list`, who may `requeue` runs `alvh dlq requeue`, and an admin
+    `alvh topics plan` and `apply`.
+
+    \b
+    Examples:
+      alvh topics acls market hedge alerts --principal User:alvh
+      alvh topics acls feed --principal User:feed --json
+    """
+    settings = settings_of(context)
+    from processors.access import acls
+
+    found = acls(names, settings)
+    if as_json:
+        print_json([acl.document(principal) for acl in found])
+        return
+    for acl in found:
+        print(acl.command(principal))  # noqa: T201
 
 
 @topics_app.command("asyncapi")

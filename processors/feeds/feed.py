@@ -18,7 +18,7 @@ from processors.feeds.position import Position, read_position
 from processors.feeds.recorded import BLOCK_ROWS, Recording, last_times
 from processors.feeds.topics import create_topics
 from processors.stream.log import Cluster, Out
-from topics.catalog import MARKET_TICKS
+from topics.catalog import FED, FEED_POSITIONS, MARKET_TICKS
 from topics.codec import JSON_HEADERS, encode, encode_ticks
 from topics.market import Watermark
 from topics.ticks import TickColumns
@@ -121,7 +121,7 @@ def feed(
     single = block_size is None or block_size == 1
     size = BLOCK_ROWS if block_size is None or single else block_size
     items = recording.items(size)
-    create_topics(cluster, partitions)
+    create_topics(cluster, partitions, (*FED, FEED_POSITIONS))
     identity = recording.identity()
     producer = f"alvh.feed.{identity[7:19]}"
     start = read_position(cluster, identity) if resume else Position()

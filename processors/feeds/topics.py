@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from processors.errors import UserError
 from processors.stream.log import Cluster
 from topics.catalog import ALL_TOPICS, COMPACTED
 
 
-def create_topics(cluster: Cluster, partitions: int | None = None) -> int:
-    """Create every topic of the catalog that is missing, and return the partition count that they all have.
+def create_topics(cluster: Cluster, partitions: int | None = None, needed: Iterable[str] = ALL_TOPICS) -> int:
+    """Create every topic of the catalog, unless all that are needed exist; return the partition count that they have.
 
     Topics that exist are kept. ``partitions`` None takes the count of those that exist, or 1. UserError when they
     exist with another count than the one asked for: what is read together must have the same partitions.
@@ -26,5 +28,6 @@ def create_topics(cluster: Cluster, partitions: int | None = None) -> int:
             f"the topics exist with {count} partitions, {partitions} were asked for; a count is never changed."
             f" Ask for {count}, or start with an empty log."
         )
-    cluster.create(dict.fromkeys(ALL_TOPICS, count), compacted=COMPACTED)
+    if not existing.keys() >= set(needed):
+        cluster.create(dict.fromkeys(ALL_TOPICS, count), compacted=COMPACTED)
     return count

@@ -17,7 +17,6 @@ from itertools import pairwise
 from typing import Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
-from scipy.optimize import brentq  # type: ignore[import-untyped]
 
 from processors.hedge.weights import Vector, sleeves, vector
 from processors.signals._reading import as_object, read_date, read_float, read_int, read_list
@@ -113,6 +112,8 @@ def _root(years: Sequence[float], amounts: Sequence[float], low: float, high: fl
     at_low, at_high = _value(years, amounts, low), _value(years, amounts, high)
     if at_low * at_high >= 0:  # one of them is 0 but for rounding
         return low if abs(at_low) <= abs(at_high) else high
+    from scipy.optimize import brentq  # type: ignore[import-untyped]  # slow to load, and seldom needed
+
     return float(brentq(lambda rate: _value(years, amounts, rate), low, high, xtol=1e-15, rtol=1e-14, maxiter=500))
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq  # type: ignore[import-untyped]
 
 from processors.pricing._inputs import FloatArray, discount_factor, finite, not_negative, number, positive
 from processors.pricing.black76 import CALL, PUT, Greeks, greeks, intrinsic, price
@@ -121,6 +120,8 @@ class CallSpread:
 
         def short_by(forward: float) -> float:
             return float(self.value(forward)) - cost
+
+        from scipy.optimize import brentq  # type: ignore[import-untyped]  # slow to load, and seldom needed
 
         # Tolerances of a root at machine precision.
         return float(brentq(short_by, grid[first - 1], grid[first], xtol=1e-13, rtol=1e-14))

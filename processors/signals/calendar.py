@@ -11,15 +11,16 @@ VX (`vx_settle_ts`)   16:00 from 2020-10-26, 16:15 before     13:00, 13:15 befor
 ====================  ======================================  ======================
 """
 
-import warnings
+import json
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
-from typing import NoReturn
+from importlib.resources import files
+from typing import Final, NoReturn
+from zoneinfo import ZoneInfo
 
-import exchange_calendars
-import pandas as pd
+from topics.times import HOUR, MINUTE, SECOND
 
 FIRST_DAY = date(1990, 1, 1)
 LAST_DAY = date(2035, 12, 31)
@@ -30,6 +31,9 @@ VIX_CLOSE_AFTER_NS = 15 * 60 * 1_000_000_000
 
 VX_SETTLE_AT_CLOSE_FROM = date(2020, 10, 26)
 """CFE moved the daily settlement of VX from 15:15 to 15:00 Chicago time for this trade date."""
+
+NEW_YORK: Final = ZoneInfo("America/New_York")
+_OPEN, _CLOSE, _SATURDAY = "09:30", "16:00", 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +52,44 @@ class _Tables:
 
 @cache
 def _tables(name: str) -> _Tables:
-    # Building takes a second and never changes, so it is done once a process and shared.
-    try:
-        # The library uses a pandas call that newer pandas deprecates; the caller can do nothing about it.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            calendar = exchange_calendars.get_calendar(name, start=FIRST_DAY.isoformat(), end=LAST_DAY.isoformat())
-    except exchange_calendars.errors.InvalidCalendarName as error:
-        raise ValueError(f"no exchange calendar is called {name!r}") from error
-    sessions = tuple(stamp.date() for stamp in calendar.sessions)
-    opens = _nanoseconds(pd.DatetimeIndex(calendar.opens))
-    closes = _nanoseconds(pd.DatetimeIndex(calendar.closes))
-    vix_closes = tuple(close + VIX_CLOSE_AFTER_NS for close in closes)
+    """The calendar of an exchange, built once a process and shared. What is not an ordinary weekday is in a file."""
+    if name != "XNYS":
+        raise ValueError(f"there is no calendar of the exchange {name!r}; allowed: 'XNYS'")
+    exceptions = json.loads(files("processors.signals").joinpath("xnys.json").read_text(encoding="utf-8"))
+    closed, early = set(exceptions["closed"]), exceptions["early"]
     days = tuple(FIRST_DAY + timedelta(days=i) for i in range((LAST_DAY - FIRST_DAY).days + 1))
+    midnights = tuple(
+        int(datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).timestamp()) * SECOND
+        for day in (*days, LAST_DAY + timedelta(days=1))
+    )
+    sessions, opens, closes = [], [], []
+    for day, midnight in zip(days, midnights, strict=False):
+        text = day.isoformat()
+        if day.weekday() >= _SATURDAY or text in closed:
+            continue
+        # The clocks change on Sundays: on the day of a session no hour is missing or doubled.
+        sessions.append(day)
+        opens.append(midnight + _time(_OPEN))
+        closes.append(midnight + _time(early.get(text, _CLOSE)))
+    vix_closes = tuple(close + VIX_CLOSE_AFTER_NS for close in closes)
     return _Tables(
-        sessions=sessions,
+        sessions=tuple(sessions),
         index={session: i for i, session in enumerate(sessions)},
-        opens=opens,
-        closes=closes,
+        opens=tuple(opens),
+        closes=tuple(closes),
         vix_closes=vix_closes,
         vx_settles=tuple(
             close if session >= VX_SETTLE_AT_CLOSE_FROM else vix_close
             for session, close, vix_close in zip(sessions, closes, vix_closes, strict=True)
         ),
         days=days,
-        midnights=tuple(
-            int(datetime(day.year, day.month, day.day, tzinfo=calendar.tz).timestamp()) * 1_000_000_000
-            for day in (*days, LAST_DAY + timedelta(days=1))
-        ),
+        midnights=midnights,
     )
 
 
-def _nanoseconds(moments: pd.DatetimeIndex) -> tuple[int, ...]:
-    # as_unit: the resolution of the source is not promised to be nanoseconds.
-    return tuple(moments.as_unit("ns").asi8.tolist())
+def _time(text: str) -> int:
+    """Nanoseconds from midnight to ``HH:MM``."""
+    return int(text[:2]) * HOUR + int(text[3:]) * MINUTE
 
 
 class SessionCalendar:

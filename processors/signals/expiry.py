@@ -54,4 +54,7 @@ def vx_expiries(first: date, last: date) -> tuple[date, ...]:
 @cache
 def is_monthly(expiry: date) -> bool:
     """Whether a VX contract that settles on `expiry` is a monthly one, not a weekly."""
-    return vx_expiry(expiry.year, expiry.month) == expiry
+    try:
+        return vx_expiry(expiry.year, expiry.month) == expiry
+    except ValueError:  # the calendar does not reach: no contract that anybody lists
+        return False

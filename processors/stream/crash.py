@@ -2,6 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+#: The points at which a member could die, in the order of its life. ``commit:after_outputs``: outputs and positions are
+#: in the open transaction, which is not committed. ``commit:after``: committed, and the member never learns it.
+#: ``read``: before each record of a restore.
+POINTS: Final = (
+    "join",
+    "poll",
+    "poll:after",
+    "read",
+    "read:after",
+    "committed",
+    "beginning",
+    "seek",
+    "send:before",
+    "send:after",
+    "commit:before",
+    "commit:after_outputs",
+    "commit:after",
+    "end",
+    "end:after",
+)
+
 
 class Crash(BaseException):
     """The process died at a named point. Not an Exception, so that nothing between it and the test handles it."""
@@ -14,11 +37,7 @@ class CrashPlan:
     ``CrashPlan(k)``. The plan crashes once; what comes after it (the restart) runs through.
 
     Attributes:
-        points: names of the points reached so far, in order: ``join``, ``poll``, ``poll:after``, ``send:before``,
-            ``send:after``, ``commit:before``, ``commit:after_outputs`` (outputs and positions are in the open
-            transaction, which is not committed), ``commit:after`` (committed, and the member never learns it),
-            ``committed``, ``beginning``, ``seek``, ``read`` (before each record of a restore), ``read:after``,
-            ``end``, ``end:after``.
+        points: names of the points reached so far, in order; each is one of :data:`POINTS`.
         at: index into ``points`` at which to crash; None for never.
     """
 

@@ -4,8 +4,7 @@ Positions and outputs commit in one transaction that carries the member's genera
 partitions cannot commit. The transactional id is ``GROUP.INSTANCE``: a restart ends its predecessor's transaction at
 once. Records are taken as bytes and never decoded by the client.
 
-A user of the log needs these ACLs: read on the input topics and the changelog, write on the outputs and the changelog,
-read on the group, and write and describe on the transactional id.
+What its user must be allowed to do on a cluster with access control is in :mod:`processors.access`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, errors
+from kafka import ConsumerRebalanceListener, KafkaConsumer, errors
 from kafka.admin import MemberToRemove
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.protocol.consumer import IsolationLevel, OffsetSpec
@@ -26,6 +25,7 @@ from kafka.structs import TopicPartition as KafkaTopicPartition
 
 from processors.errors import AlvhError, Fenced, LogUnavailable, Rebalanced, UserError
 from processors.stream.deadline import Caller
+from processors.stream.kafka_access import admin_client
 from processors.stream.kafka_client import Settings, explained, explaining, parse_servers
 from processors.stream.kafka_producer import Transactions
 from processors.stream.kafka_reader import Readers, records_of
@@ -34,6 +34,9 @@ from processors.stream.log import Member, Out, Poll, Reach, Record, TopicPartiti
 T = TypeVar("T")
 
 _log = logging.getLogger("alvh.stream.kafka")
+
+#: Of a topic that is named and that this user may not see, whether it exists or not.
+_HIDDEN = errors.TopicAuthorizationFailedError.errno
 
 #: Seconds of one call of the client's poll: after each of them a new assignment is looked for.
 _SLICE = 0.1
@@ -49,7 +52,8 @@ class KafkaCluster:
         security: TLS and SASL settings, see :data:`processors.stream.kafka_client.SECURITY`.
         settings: more of :class:`processors.stream.kafka_client.Settings`: ``deadline``, ``session_timeout``, ...
 
-    Raises LogUnavailable when no broker answers, UserError for an unknown security setting.
+    Raises LogUnavailable when no broker answers, Denied when they refuse this user, UserError for a security setting
+    that is unknown or cannot be used.
     """
 
     def __init__(
@@ -62,19 +66,18 @@ class KafkaCluster:
         self._caller = Caller("kafka admin")
         self._publishers: dict[str, Transactions] = {}
         self._readers = Readers(self._settings)
-        try:
-            with explaining(f"connecting to {','.join(self._settings.servers)}"):
-                self._admin = KafkaAdminClient(**self._settings.client())
-        except AlvhError as error:
-            raise LogUnavailable(str(error)) from error
+        self._admin = admin_client(self._settings)
 
     def __repr__(self) -> str:
         return f"KafkaCluster({','.join(self._settings.servers)!r})"
 
-    def topics(self) -> dict[str, int]:
-        """Topic names and their partition counts, without Kafka's own topics."""
-        found = self._ask("listing topics", self._admin.describe_topics)
-        return {t["name"]: len(t["partitions"]) for t in found if not t["is_internal"]}
+    def topics(self, names: Iterable[str] | None = None) -> dict[str, int]:
+        """Topic names and their partition counts, without Kafka's own topics and those hidden from this user."""
+        asked = None if names is None else list(names)
+        found = self._ask("listing topics", lambda: self._admin.describe_topics(asked))
+        if asked is not None and (hidden := {t["name"] for t in found if t["error_code"] == _HIDDEN}):
+            raise explained(errors.TopicAuthorizationFailedError(hidden), "listing topics")
+        return {t["name"]: len(t["partitions"]) for t in found if not t["is_internal"] and not t["error_code"]}
 
     def create(self, topics: Mapping[str, int], *, compacted: frozenset[str] = frozenset()) -> None:
         """Create the topics that are missing, with the brokers' own replication factor."""
@@ -92,6 +95,9 @@ class KafkaCluster:
             if missing:
                 self._ask("creating topics", lambda: self._admin.create_topics(missing, wait_for_metadata=True))
         except AlvhError as error:
+            if isinstance(error.__cause__, errors.TopicAuthorizationFailedError):  # it holds the whole request
+                denied = errors.TopicAuthorizationFailedError(set(missing))
+                raise explained(denied, "creating topics", "Create") from error
             if not isinstance(error.__cause__, errors.TopicAlreadyExistsError):
                 raise
             self.create(topics, compacted=compacted)  # another process creates them too: see what is left
@@ -277,7 +283,7 @@ class KafkaLog:
         self._ends = None
         while True:
             left = max(end - time.monotonic(), 0.0)
-            with explaining(f"polling as {self._member.group}.{self._member.instance}"):
+            with explaining(f"polling as {self._member.group}.{self._member.instance}", "Read"):
                 self._unpark()
                 found = self._consumer.poll(timeout_ms=int(min(left, _SLICE) * 1000))
             self._check()
@@ -372,7 +378,7 @@ class KafkaLog:
         "Now" is the high watermark: the last stable offset would stop before records that are committed behind
         another producer's open transaction.
         """
-        return self._readers.read(tp, 0, self._cluster.end_offset(tp))
+        return self._readers.read(tp, 0, self._cluster.end_offset(tp), ask=True)
 
     def reach(self, tp: TopicPartition) -> Reach | None:
         """Position and ends, which are asked for in the background, once a second; None before the first answer."""

@@ -146,7 +146,9 @@ class Transactions:
         manager = self._producer._transaction_manager
         # once in its error state the client raises a bare KafkaError that only quotes the cause
         cause = manager.last_error if type(error) is errors.KafkaError and manager.last_error is not None else error
-        mine = explained(cause, doing)
+        if isinstance(cause, errors.TransactionalIdAuthorizationFailedError) and not cause.args:
+            cause = type(cause)(self._id)  # the client leaves out which
+        mine = explained(cause, doing, "Write")
         if isinstance(mine, Rebalanced):
             self.abort()
         else:

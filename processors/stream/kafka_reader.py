@@ -55,7 +55,9 @@ class Readers:
         self._idle.append(consumer)
         return offset
 
-    def read(self, tp: TopicPartition, start: int, target: int, *, stable: int | None = None) -> Iterator[Record]:
+    def read(
+        self, tp: TopicPartition, start: int, target: int, *, stable: int | None = None, ask: bool = False
+    ) -> Iterator[Record]:
         """Committed records from offset ``start`` to before ``target``.
 
         It ends when the *position* has reached the target, not when a record has: markers and aborted records take
@@ -64,6 +66,9 @@ class Readers:
 
         With ``stable``, an offset before the target, it is content with that one: it waits for what lies behind it no
         longer than a broker takes to write the markers of transactions that have just been committed.
+
+        With ``ask`` the broker is asked even when there is nothing to read, so that a denial shows now and not at the
+        first start that finds something.
         """
         where = f"reading {tp.topic} partition {tp.partition}"
         one = KafkaTopicPartition(*tp)
@@ -75,8 +80,8 @@ class Readers:
                 consumer.seek(one, start)
             position = start
             moved = time.monotonic()
-            while position < target:
-                with explaining(where):
+            while position < target or (ask and consumer.highwater(one) is None):
+                with explaining(where, "Read"):
                     found = consumer.poll(timeout_ms=100).get(one, [])
                     reached = consumer.position(one, timeout_ms=0)
                 yield from (record for record in records_of(tp, found) if record.offset < target)

@@ -145,7 +145,7 @@ class Reach:
     """How far one partition has been read and could be read, in offsets: transaction markers count too.
 
     Attributes:
-        position: next offset that :meth:`Log.poll` would return.
+        position: next offset that :meth:`Log.poll` would look at, markers and aborted records passed over.
         stable: everything before it is committed or aborted; behind it a transaction is open.
         end: next offset to be written.
     """
@@ -225,8 +225,11 @@ class Log(Protocol):
 class Cluster(Protocol):
     """Topics of a log as a whole: to create, describe, write and read them outside of any processor."""
 
-    def topics(self) -> dict[str, int]:
-        """Topic names and their partition counts."""
+    def topics(self, names: Iterable[str] | None = None) -> dict[str, int]:
+        """Topic names and their partition counts: of all, or of those of these names that exist.
+
+        Raises Denied for one of the names that this user may not see.
+        """
 
     def create(self, topics: Mapping[str, int], *, compacted: frozenset[str] = frozenset()) -> None:
         """Create the topics that are missing with that many partitions. Never changes one that exists."""

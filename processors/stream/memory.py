@@ -110,10 +110,11 @@ class MemoryCluster:
 
     # Cluster
 
-    def topics(self) -> dict[str, int]:
-        """Topic names and their partition counts."""
+    def topics(self, names: Iterable[str] | None = None) -> dict[str, int]:
+        """Topic names and their partition counts: of all, or of those of these names that exist."""
+        wanted = None if names is None else set(names)
         with self._changed:
-            return {name: len(partitions) for name, partitions in self._topics.items()}
+            return {n: len(parts) for n, parts in self._topics.items() if wanted is None or n in wanted}
 
     def create(self, topics: Mapping[str, int], *, compacted: frozenset[str] = frozenset()) -> None:
         """Create the topics that are missing. Compaction itself runs when :meth:`compact` is called."""
@@ -381,10 +382,12 @@ class MemoryLog:
 
     def reach(self, tp: TopicPartition) -> Reach | None:
         """Position and ends; None before the first seek."""
-        position = self._positions.get(tp)
         with self._lock:
-            partition = self._cluster._partition(tp)
-            return None if position is None else Reach(position, partition.stable(tp), partition.end)
+            position, partition = self._positions.get(tp), self._cluster._partition(tp)
+            if position is None:
+                return None
+            stable = partition.stable(tp)
+            return Reach(max(position, stable) if self.caught_up(tp) else position, stable, partition.end)
 
     # With the lock held
 

@@ -88,6 +88,8 @@ class Channel:
         ahead: merge key of the last row buffered, ns.
         position: offset of the next record to take.
         waiting: number of records in the queue.
+        idle_since, ahead_since: since when, in seconds of the loop's clock, nothing has come; and since when only what
+            is no record lies between the position and what has been read.
     """
 
     topic: str
@@ -98,6 +100,7 @@ class Channel:
     queue: deque[Buffered] = field(default_factory=deque)
     waiting: int = 0
     idle_since: float | None = None
+    ahead_since: float | None = None
 
     def put(self, record: Record, content: Decoded | Refused) -> int:
         """Buffer a record and return its number of rows. A refused record stands at the time the input has reached."""

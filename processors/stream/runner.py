@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from processors.errors import PartitionStalled, Rebalanced, StateMismatch
 from processors.stream.lifecycle import Lifecycle
@@ -37,6 +36,9 @@ POSITIONS_KEY = b"#positions"
 PAUSE_AT, RESUME_AT = 20_000, 5_000
 #: Seconds between two updates of what the metrics page says of each input.
 _SHOW_INTERVAL = 1.0
+_ANEW = "reset the group and its changelog to compute the state anew"
+#: Seconds after which the position of an input is moved over what is no record.
+_PASS_INTERVAL = 30.0
 
 
 def dead_letter_out(record: LogRecord, row: int, refused: Refused, event_ts: int, original: bytes) -> Out:
@@ -131,6 +133,7 @@ class Runner:
         for partition, part in self._parts.items():
             rows += self._process(partition, part, exhausted)
         if self._clock() - self._last_shown >= _SHOW_INTERVAL:
+            self._pass_markers()
             self._show_progress()  # also while nothing moves: that is what must be seen
         if self._clock() - self._last_look >= _SHOW_INTERVAL:
             self._look_for_stalls()  # also while other partitions are committed many times a second
@@ -232,7 +235,7 @@ class Runner:
             if key != POSITIONS_KEY:
                 try:
                     task.restore(key, value)
-                except (ValueError, KeyError, TypeError) as error:
+                except Exception as error:  # whatever is wrong with the bytes, it is their fault
                     raise StateMismatch(
                         f"{self._changelog}/{partition}: the state of {key!r} cannot be read: {error}. It was written "
                         "by another version; run that one, or reset the group and its changelog to compute it anew."
@@ -249,10 +252,7 @@ class Runner:
 
     def _positions(self, partition: int, saved: bytes | None) -> tuple[dict[str, int], dict[str, int]]:
         """Where to read on, and the stream times reached. State and positions must tell the same story."""
-        document: Any = {"version": 1, "positions": {}, "times": {}} if saved is None else json.loads(saved)
-        if document["version"] != 1:
-            raise StateMismatch(f"{self._changelog}/{partition}: positions of version {document['version']!r}, not 1")
-        ours: Mapping[str, int] = document["positions"]
+        ours, times = ({}, {}) if saved is None else self._saved_positions(partition, saved)
         positions = {}
         for given in self.processor.inputs:
             tp = TopicPartition(given.topic, partition)
@@ -274,7 +274,23 @@ class Runner:
                     "never read. Reset the group and its changelog to start from what is left; check what was missed."
                 )
             positions[given.topic] = beginning if mine is None else mine
-        return positions, document["times"]
+        return positions, times
+
+    def _saved_positions(self, partition: int, saved: bytes) -> tuple[dict[str, int], dict[str, int]]:
+        where = f"{self._changelog}/{partition}"
+        try:
+            document = json.loads(saved)
+            if (version := document["version"]) != 1:
+                raise StateMismatch(f"{where}: positions of version {version!r}, not 1")
+            positions, times = document["positions"], document["times"]
+            numbers = [*positions.values(), *times.values()]
+        except StateMismatch:
+            raise
+        except Exception as error:  # whatever is wrong with the bytes, it is their fault
+            raise StateMismatch(f"{where}: the positions cannot be read: {error}; {_ANEW}") from error
+        if not all(type(number) is int and 0 <= number < 1 << 63 for number in numbers):
+            raise StateMismatch(f"{where}: positions and times are whole numbers, not {numbers}; {_ANEW}")
+        return positions, times
 
     # Processing
 
@@ -347,6 +363,22 @@ class Runner:
             if channel.topic in part.paused:
                 part.paused.discard(channel.topic)
                 self.log.resume([TopicPartition(channel.topic, partition)])
+
+    def _pass_markers(self) -> None:
+        """Move positions over what is no record, when it has been the next thing to read for a while.
+
+        Else retention, when it takes the end of a transaction that nothing came behind, seems to take something unread.
+        """
+        now = self._clock()
+        for partition, part in self._parts.items():
+            for channel in part.channels:
+                reach = self.log.reach(TopicPartition(channel.topic, partition))
+                if reach is None or reach.position <= channel.position or channel.queue:
+                    channel.ahead_since = None
+                elif channel.ahead_since is None:
+                    channel.ahead_since = now
+                elif now - channel.ahead_since >= _PASS_INTERVAL:
+                    channel.position, channel.ahead_since, part.dirty = reach.position, None, True
 
     def _silent(self, partition: int, channel: Channel, exhausted: bool) -> bool:
         """True when this input has nothing more to read and has been waited for.

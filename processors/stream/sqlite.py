@@ -46,9 +46,11 @@ class SqliteCluster:
     def __repr__(self) -> str:
         return f"SqliteCluster({str(self._path)!r})"
 
-    def topics(self) -> dict[str, int]:
-        """Topic names and their partition counts."""
-        return dict(self._file.rows("SELECT name, partitions FROM topics ORDER BY name").fetchall())
+    def topics(self, names: Iterable[str] | None = None) -> dict[str, int]:
+        """Topic names and their partition counts: of all, or of those of these names that exist."""
+        wanted = None if names is None else set(names)
+        found = self._file.rows("SELECT name, partitions FROM topics ORDER BY name").fetchall()
+        return {name: count for name, count in found if wanted is None or name in wanted}
 
     def create(self, topics: Mapping[str, int], *, compacted: frozenset[str] = frozenset()) -> None:
         """Create the topics that are missing. A compacted topic keeps the newest record of each key, always."""

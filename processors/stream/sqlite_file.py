@@ -78,11 +78,14 @@ class LogFile:
         except sqlite3.OperationalError as error:
             raise LogUnavailable(f"cannot open {path}: {error}") from error
         try:
+            self._identity = _identity(path)
             self._prepare()
         except sqlite3.DatabaseError as error:
             self._db.close()
+            if "readonly" in str(error):
+                raise UserError(f"{path} cannot be written; let this user write it and its folder") from error
             if isinstance(error, sqlite3.OperationalError):
-                raise LogUnavailable(f"cannot use {path}: {error}") from error
+                raise self._explained(error) from error
             raise UserError(
                 f"{path} is not a log that can be read ({error}); move it away or restore it from a backup"
             ) from error
@@ -103,6 +106,8 @@ class LogFile:
         # FULL: a commit is on the disk when it returns. NORMAL would be as consistent but could lose the last commits
         # with the machine's power, and a feed that was told "published" would not send them again.
         self._db.execute("PRAGMA synchronous = FULL")
+        # a damaged page is noticed when it is read, before what it holds is believed
+        self._db.execute("PRAGMA cell_size_check = ON")
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if tables == 0:
             with self.write():
@@ -135,12 +140,14 @@ class LogFile:
 
     def version(self) -> int:
         """A number that changes when another connection has committed; a few microseconds to ask."""
+        self._check_place()
         number: int = self.rows("PRAGMA data_version").fetchone()[0]
         return number
 
     @contextmanager
     def write(self) -> Iterator[None]:
         """A transaction that holds the only write lock: all of it becomes durable at the end, or nothing does."""
+        self._check_place()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -155,7 +162,15 @@ class LogFile:
     def _explained(self, error: sqlite3.Error) -> Exception:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             return DeadlineExceeded(f"{self.path} stayed locked by another process for {BUSY_TIMEOUT:.0f} s")
-        return LogUnavailable(f"cannot use {self.path}: {error}; if it is damaged, restore it from a backup")
+        return LogUnavailable(f"cannot use {self.path}: {error}; {_advice(str(error))}")
+
+    def _check_place(self) -> None:
+        """Whoever opens the path must find the file that is open here: commits to another one would be lost to them."""
+        if _identity(self.path) != self._identity:
+            raise LogUnavailable(
+                f"{self.path} was deleted, moved or replaced while it was in use; put it back, with the -wal file"
+                " beside it if there is one, and start again"
+            )
 
     # Topics
 
@@ -244,13 +259,30 @@ class LogFile:
         topic, number = tp
         found: list[Record] = []
         read = 0
-        for row, timestamp, key, value, headers in cursor:
-            found.append(Record(topic, number, row - base, timestamp, key, value, unpacked(headers) if headers else ()))
-            read += len(value or b"") + len(key or b"")
-            if read >= size:
-                break
+        try:
+            for row, timestamp, key, value, headers in cursor:
+                named = unpacked(headers) if headers else ()
+                found.append(Record(topic, number, row - base, timestamp, key, value, named))
+                read += len(value or b"") + len(key or b"")
+                if read >= size:
+                    break
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        except (struct.error, UnicodeDecodeError) as error:
+            raise LogUnavailable(f"{self.path} is damaged in {topic}/{number}: {error}; {_advice('')}") from error
         cursor.close()
+        self._check_whole(tp, found, start, stop)
         return found
+
+    def _check_whole(self, tp: TopicPartition, found: Sequence[Record], start: int, stop: int) -> None:
+        """Only compaction and retention leave gaps. Any other is damage, and passing over it would lose records."""
+        last = found[-1].offset if found else stop - 1
+        if max(last - start + 1, 0) == len(found) or self.topic(tp.topic)[1] or start < self.bounds(tp)[0]:
+            return
+        raise LogUnavailable(
+            f"{self.path} is damaged: {len(found)} of the records {start} to {last} of {tp.topic}/{tp.partition} are"
+            " there; restore it from a backup"
+        )
 
     def all_records(self, tp: TopicPartition, start: int) -> Iterator[Record]:
         """Records from ``start`` up to what is committed now, in chunks, so that no read transaction stays open."""
@@ -291,6 +323,23 @@ class LogFile:
                     ).rowcount
                 gone += deleted
         return gone
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; None when there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _advice(error: str) -> str:
+    if "full" in error or "I/O" in error:
+        return "make room on the disk, or look whether it fails, and start again: what was committed is there"
+    if "readonly" in error:
+        return "let this user write it and its folder, and start again"
+    return "if it is damaged, restore it from a backup"
 
 
 def packed(headers: Headers) -> bytes | None:

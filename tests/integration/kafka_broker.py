@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -22,7 +23,7 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -68,12 +69,19 @@ def missing() -> str | None:
     return None
 
 
-def start_kafka(nodes: int = 1, settings: Mapping[str, str] | None = None) -> KafkaNodes:
+def start_kafka(
+    nodes: int = 1,
+    settings: Mapping[str, str] | None = None,
+    listeners: Mapping[str, Sequence[tuple[int, int]]] | None = None,
+    format_arguments: Sequence[str] = (),
+) -> KafkaNodes:
     """Start ``nodes`` brokers, each also a controller, and wait until all of them answer.
 
-    ``settings`` are added to every node's server.properties. Raises KafkaNotStartedError.
+    ``settings`` are added to every node's server.properties. ``listeners``: more of them by name, for each node the
+    port that it listens on and the one that it tells clients. ``format_arguments`` go to ``kafka-storage format``, and
+    make the first users. Raises KafkaNotStartedError.
     """
-    kafka = KafkaNodes(nodes, settings or {})
+    kafka = KafkaNodes(nodes, settings or {}, listeners or {}, format_arguments)
     try:
         kafka.start()
     except BaseException:
@@ -85,9 +93,15 @@ def start_kafka(nodes: int = 1, settings: Mapping[str, str] | None = None) -> Ka
 class KafkaNodes:
     """One or more brokers that form a cluster. A context manager: leaving it stops them and removes their files."""
 
-    def __init__(self, nodes: int, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        nodes: int,
+        settings: Mapping[str, str],
+        listeners: Mapping[str, Sequence[tuple[int, int]]],
+        format_arguments: Sequence[str] = (),
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="alvh-kafka-"))
-        ports = _free_ports(2 * nodes)
+        ports = free_ports(2 * nodes)
         voters = ",".join(f"{n + 1}@127.0.0.1:{ports[2 * n + 1]}" for n in range(nodes))
         replicas = str(min(nodes, 3))
         common = _FAST | {
@@ -102,7 +116,16 @@ class KafkaNodes:
         }
         cluster = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # an id that began with "-" were an option
         self.brokers = [
-            KafkaBroker(n + 1, ports[2 * n], ports[2 * n + 1], self.folder / f"node{n + 1}", cluster, common, settings)
+            KafkaBroker(
+                n + 1,
+                ports[2 * n],
+                ports[2 * n + 1],
+                self.folder / f"node{n + 1}",
+                cluster,
+                {**common, **settings},
+                {name: each[n] for name, each in listeners.items()},
+                format_arguments,
+            )
             for n in range(nodes)
         ]
         self.bootstrap = ",".join(f"127.0.0.1:{broker.port}" for broker in self.brokers)
@@ -144,23 +167,27 @@ class KafkaBroker:
         controller_port: int,
         folder: Path,
         cluster: str,
-        common: Mapping[str, str],
         settings: Mapping[str, str],
+        listeners: Mapping[str, tuple[int, int]],
+        format_arguments: Sequence[str] = (),
     ) -> None:
+        self.format_arguments = list(format_arguments)
         self.node, self.port, self.folder, self.cluster = node, port, folder, cluster
         self.log = folder / "broker.log"
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
+        every = {"PLAINTEXT": (port, port), **listeners}
+        told = ",".join(f"{name}://127.0.0.1:{advertised}" for name, (_, advertised) in every.items())
+        bound = ",".join(f"{name}://127.0.0.1:{own}" for name, (own, _) in every.items())
         properties = {
             "process.roles": "broker,controller",
             "node.id": str(node),
-            "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listeners": f"{bound},CONTROLLER://127.0.0.1:{controller_port}",
+            "advertised.listeners": told,
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in ("CONTROLLER", *every)),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": str(folder / "data"),
-            **common,
             **settings,
         }
         self.properties = folder / "server.properties"
@@ -170,7 +197,8 @@ class KafkaBroker:
         """Start the process (and lay out its storage the first time); :meth:`wait` tells when it answers."""
         if not (self.folder / "data").exists():
             format_storage = ["kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", str(self.properties)]
-            done = subprocess.run(_java(*format_storage), capture_output=True, text=True, timeout=60, check=False)
+            command = _java(*format_storage, *self.format_arguments)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             if done.returncode:
                 raise KafkaNotStartedError(f"storage format failed:\n{done.stdout}{done.stderr}")
         with self.log.open("ab") as log:
@@ -244,13 +272,24 @@ def _java(*arguments: str) -> list[str]:
     return [java, *_JVM, *quiet, "-cp", f"{_jars()}/*", *arguments]
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on. All are held until the last is known, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, all held until the last is known, so that they differ.
+
+    They lie below those that systems give to outgoing connections: else one of these could take the port of a broker
+    that is down for a moment.
+    """
+    sockets: list[socket.socket] = []
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for port in random.sample(range(15_000, 32_000), 1000):
+            one = socket.socket()
+            sockets.append(one)
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:  # somebody's
+                sockets.pop().close()
+            if len(sockets) == count:
+                return [one.getsockname()[1] for one in sockets]
+        raise KafkaNotStartedError("no free ports between 15000 and 32000")
     finally:
         for one in sockets:
             one.close()

@@ -8,64 +8,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import date
 
 import pytest
 from history import (
-    CALENDAR,
     Dump,
-    Item,
     Verdict,
-    close_rows,
-    columns_of,
     compare,
     create,
     dump,
     join,
     outs_of,
-    portfolio,
     processors,
     publish,
-    release,
     runner_of,
-    single,
-    watermark,
 )
+from stories import small_story
 
 from processors.errors import Rebalanced
-from processors.stream.crash import Crash, CrashPlan
+from processors.stream.crash import POINTS, Crash, CrashPlan
 from processors.stream.log import Member
 from processors.stream.memory import MemoryCluster
 from processors.stream.runner import Runner, _Part
-from topics.catalog import ALERTS, DEAD_LETTERS, HEDGE_REBALANCES, MARKET_TICKS, REGIME_STATES, REGIME_TRANSITIONS
-from topics.times import HOUR, MINUTE, SECOND
+from topics.catalog import ALERTS, DEAD_LETTERS, HEDGE_REBALANCES, REGIME_STATES, REGIME_TRANSITIONS
 
 PROCESSORS = processors()
-DAYS = (date(2018, 5, 1), date(2018, 5, 2), date(2018, 5, 3))
-
-
-def small_story() -> list[Item]:
-    """Three sessions: calm, a storm with a fast path, calm again; a release, portfolios and refused rows among them."""
-    items: list[Item] = []
-    for day, close, path in zip(DAYS, (14.0, 31.0, 15.0), ((14,), (18, 33, 34, 35), (26,)), strict=True):
-        opened = CALENDAR.open_ts(day)
-        if day == DAYS[0]:
-            items.append(portfolio("alpha", opened, fills="assumed"))
-            items.append(portfolio("bare", opened, beta=None))
-        for number, vix in enumerate(path):
-            ts = opened + HOUR + number * 50 * SECOND
-            rows = [{"ts": ts, "symbol": "VIX", "last": float(vix)}, {"ts": ts, "symbol": "SPX", "last": 2650.0}]
-            if number == 1:
-                rows.append({"ts": ts, "symbol": "VIX", "last": 9000.0})
-                items.append(single(MARKET_TICKS, "US", b"no tick"))
-            items.append(columns_of(rows))
-        items.append(columns_of(close_rows(day, close)))
-    items += [release("NFP", CALENDAR.open_ts(DAYS[1]) + HOUR + 70 * SECOND, 164.0)]
-    items += [portfolio("alpha", CALENDAR.open_ts(DAYS[1]) + 2 * HOUR, fills="assumed", mv=9_000_000.0)]
-    items += [watermark(CALENDAR.vix_close_ts(DAYS[2]) + 30 * MINUTE)]
-    return items
-
-
 STORY = outs_of(small_story(), block=None)
 
 
@@ -120,9 +86,7 @@ def test_the_story_reaches_everything(clean: tuple[Dump, list[str]]) -> None:
     assert expected[HEDGE_REBALANCES, 0]
     assert expected[ALERTS, 0]
     assert len(expected[DEAD_LETTERS, 0]) == 2
-    wanted = {"join", "poll", "poll:after", "send:before", "send:after", "commit:before", "commit:after_outputs"}
-    wanted |= {"commit:after", "committed", "beginning", "seek", "read", "read:after", "end", "end:after"}
-    assert set(points) == wanted
+    assert set(points) == set(POINTS)
 
 
 def test_a_crash_at_every_single_point_changes_nothing(clean: tuple[Dump, list[str]]) -> None:

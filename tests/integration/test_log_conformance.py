@@ -170,6 +170,12 @@ def visible(bench: Bench, topic: str, partition: int = 0) -> list[bytes | None]:
     return values(list(bench.cluster.read(TopicPartition(topic, partition))))
 
 
+def position(log: Log, tp: TopicPartition) -> int | None:
+    """What the member would read next, once it is known."""
+    reach = log.reach(tp)
+    return None if reach is None else reach.position
+
+
 def lag(log: Log, tp: TopicPartition) -> int | None:
     reach = log.reach(tp)
     return None if reach is None else reach.lag
@@ -395,6 +401,7 @@ def test_lag_and_caught_up(bench: Bench) -> None:
     log.poll(0.0)
     log.seek(tp, 0)
     assert not log.caught_up(tp)
+    assert position(log, tp) == 0
     assert values(take(log, 4)) == [b"a", b"b", b"c", b"d"]
 
 
@@ -456,6 +463,7 @@ def test_a_log_that_ends_in_a_marker_or_in_aborted_records_is_read_to_its_end(be
         assert values(list(read)) == [b"1", b"2"]
     eventually(lambda: not reader.poll(0.01).records and reader.caught_up(tp))
     eventually(lambda: not reader.poll(0.01).records and lag(reader, tp) == 0)
+    eventually(lambda: not reader.poll(0.01).records and position(reader, tp) == bench.cluster.end_offset(tp))
 
 
 def test_restoring_waits_for_an_open_transaction_and_is_complete(bench: Bench) -> None:

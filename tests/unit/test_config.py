@@ -53,7 +53,8 @@ def test_defaults_are_a_working_deployment() -> None:
 def test_the_command_line_wins_over_the_environment_over_the_file_over_the_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = write("partitions = 2\nreplication_factor = 3\nhttp_port = 1\n[kafka]\nssl_cafile = 'ca.pem'\n")
+    kafka = "[kafka]\nsecurity_protocol = 'SSL'\nssl_cafile = 'ca.pem'\n"
+    path = write(f"partitions = 2\nreplication_factor = 3\nhttp_port = 1\n{kafka}")
     monkeypatch.setenv("ALVH_PARTITIONS", "4")
     monkeypatch.setenv("ALVH_HTTP_PORT", "5")
     monkeypatch.setenv("ALVH_KAFKA__SSL_CAFILE", "other.pem")
@@ -156,6 +157,9 @@ def test_a_wrong_value_of_the_environment_names_the_variable(monkeypatch: pytest
         "[kafka]\nsecurity_protocol = 'TLS'",
         "[kafka]\nsecurity_protocol = 'SASL_SSL'",
         "[kafka]\nssl_certfile = 'a.pem'",
+        "[kafka]\nsecurity_protocol = 'SSL'\nssl_certfile = 'a.pem'",
+        "[kafka]\nsasl_mechanism = 'PLAIN'",
+        "[kafka]\npassword_in_clear = 3",
     ],
 )
 def test_what_cannot_be_used_is_refused(line: str) -> None:
@@ -231,9 +235,36 @@ def test_a_secret_is_not_in_errors_about_other_settings(monkeypatch: pytest.Monk
 
 
 def test_security_is_for_kafka_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALVH_KAFKA__SECURITY_PROTOCOL", "ssl")
     monkeypatch.setenv("ALVH_KAFKA__SSL_CAFILE", "ca.pem")
     assert load().security is None
-    assert load(given={"log": "kafka://b:1"}).security == {"security_protocol": "PLAINTEXT", "ssl_cafile": "ca.pem"}
+    assert load(given={"log": "kafka://b:1"}).security == {"security_protocol": "SSL", "ssl_cafile": "ca.pem"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ssl_cafile = 'ca.pem'", "PLAINTEXT encrypts nothing; set SSL"),
+        ("ssl_keyfile = 'key.pem'\nssl_certfile = 'certificate.pem'", "PLAINTEXT encrypts nothing"),
+        ("security_protocol = 'SSL'\nsasl_mechanism = 'PLAIN'", "SSL uses no sasl_mechanism"),
+        ("security_protocol = 'SASL_PLAINTEXT'\nsasl_mechanism = 'PLAIN'", "password_in_clear = true"),
+    ],
+)
+def test_what_looks_secure_and_is_not_is_refused(text: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALVH_KAFKA__SASL_PLAIN_PASSWORD", "hunter2")
+    complained = complaint(f"[kafka]\n{text}\nsasl_plain_username = 'desk'")
+    assert words in complained
+    assert "hunter2" not in complained
+
+
+def test_plain_in_clear_text_and_scram_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALVH_KAFKA__SASL_PLAIN_PASSWORD", "hunter2")
+    text = "log = 'kafka://b:1'\n[kafka]\nsecurity_protocol = 'SASL_PLAINTEXT'\nsasl_plain_username = 'desk'\n"
+    for line in ("sasl_mechanism = 'PLAIN'\npassword_in_clear = true", "sasl_mechanism = 'SCRAM-SHA-512'"):
+        security = load(write(f"{text}{line}")).security
+        assert security is not None
+        assert security["security_protocol"] == "SASL_PLAINTEXT"
+        assert "password_in_clear" not in security, "it is no setting of the client"
 
 
 @pytest.mark.parametrize(

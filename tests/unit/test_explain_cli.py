@@ -211,7 +211,13 @@ def test_what_is_no_folder_of_a_replay(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_log_without_the_topic_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    open_cluster("sqlite://new.sqlite").close()
     assert "there is no topic 'hedge.rebalances'" in refused(capsys, "--last", "--log", "sqlite://new.sqlite")
+
+
+def test_a_log_that_is_not_there_is_not_made(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no file new.sqlite" in refused(capsys, "--last", "--log", "sqlite://new.sqlite")
+    assert not Path("new.sqlite").exists()
 
 
 def test_what_is_no_event_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import base64
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -275,8 +275,8 @@ def test_looking_changes_nothing_and_joins_no_group() -> None:
         def __init__(self, cluster: Cluster) -> None:
             self._cluster = cluster
 
-        def topics(self) -> dict[str, int]:
-            return self._cluster.topics()
+        def topics(self, names: Iterable[str] | None = None) -> dict[str, int]:
+            return self._cluster.topics(names)
 
         def end_offset(self, tp: TopicPartition) -> int:
             return self._cluster.end_offset(tp)

@@ -123,6 +123,28 @@ def test_a_safe_change_is_made_once() -> None:
     assert plan(admin, ONE, 4, 3).done
 
 
+def test_an_apply_that_dies_at_any_step_is_finished_by_the_next() -> None:
+    class Dying(FakeTopics):
+        left = 0
+
+        def create(self, topic: Topic, partitions: int, replicas: int, config: Mapping[str, str]) -> None:
+            if self.left == 0:
+                raise LogUnavailable("gone")
+            self.left -= 1
+            super().create(topic, partitions, replicas, config)
+
+    for steps in range(len(ALL_TOPICS)):
+        admin = Dying()
+        admin.left = steps
+        with pytest.raises(LogUnavailable):
+            apply(admin, ALL_TOPICS, plan(admin, ALL_TOPICS, 4, 3))
+        assert len(admin.existing) == steps
+        admin.left = len(ALL_TOPICS)
+        apply(admin, ALL_TOPICS, plan(admin, ALL_TOPICS, 4, 3))
+        assert len(admin.calls) == len(ALL_TOPICS)
+        assert set(actions(plan(admin, ALL_TOPICS, 4, 3))) == {"keep"}
+
+
 def test_a_topic_that_was_made_with_deletion_becomes_compacted() -> None:
     topic = ALL_TOPICS[REGIME_STATES]
     config = {**topic_config(topic, 3), "cleanup.policy": "delete"}

@@ -1,4 +1,7 @@
+import json
+import sys
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -7,6 +10,10 @@ from hypothesis import strategies as st
 from signals_support import generated, recorded_closes
 
 from processors.signals import SessionCalendar
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "golden"))
+
+import write_calendar
 
 NEW_YORK = ZoneInfo("America/New_York")
 SECOND = 1_000_000_000
@@ -191,3 +198,8 @@ def test_a_datetime_is_not_a_date(calendar: SessionCalendar) -> None:
 def test_an_unknown_exchange_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'NOWHERE'"):
         SessionCalendar("NOWHERE")
+
+
+def test_the_file_of_exceptions_is_what_the_library_knows() -> None:
+    """If it is not: look at what has changed, and run tests/golden/write_calendar.py."""
+    assert json.loads(write_calendar.TARGET.read_text()) == write_calendar.exceptions()

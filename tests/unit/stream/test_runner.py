@@ -312,6 +312,37 @@ def test_records_that_retention_has_taken_unread_are_told() -> None:
         steps(rig.runner())
 
 
+def test_the_end_of_a_transaction_that_retention_has_taken_was_no_record() -> None:
+    """Behind the last record stands a marker. A quiet input moves its position over it, so that nothing seems lost."""
+    rig = Rig()
+    _committed_once(rig)
+    runner = rig.runner(commit_interval=0.0)
+    for _ in range(40):
+        rig.clock.now += 1.0
+        steps(runner, 1)
+    runner.close()
+    end = rig.cluster.end_offset(TopicPartition(IN, 0))
+    assert rig.state()[POSITIONS_KEY]["positions"] == {IN: end}
+    rig.cluster.trim(IN, 0, end)
+    rig.put(rows(100))
+    rig.runner(commit_interval=0.0).drain()
+    assert rig.sums()[-1] == 115
+
+
+def test_a_position_does_not_move_over_a_marker_while_records_wait_before_it() -> None:
+    rig = Rig()
+    _committed_once(rig)
+    runner = rig.runner(commit_interval=3600.0)
+    steps(runner)
+    rig.put(rows(7))
+    for _ in range(40):
+        rig.clock.now += 1.0
+        steps(runner, 1)
+    runner.log.end()  # it dies before its commit
+    rig.runner(commit_interval=0.0).drain()
+    assert rig.sums()[-1] == 22
+
+
 def test_a_group_whose_positions_have_expired_goes_on_from_the_changelog() -> None:
     rig = Rig()
     _committed_once(rig)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.errors import DeadlineExceeded, UserError
+from processors.errors import DeadlineExceeded, LogUnavailable, UserError
 from processors.stream.deadline import Caller
 from processors.stream.memory import MemoryCluster
 from processors.stream.open import open_cluster
@@ -97,3 +99,12 @@ def test_a_call_that_does_not_answer_is_the_last() -> None:
     caller.close()
     assert time.monotonic() - started < 2.0
     release.set()
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
+def test_a_broker_that_takes_a_connection_and_never_speaks_is_not_waited_for_for_ever() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"kafka://127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(LogUnavailable, match="no broker answers"):
+            open_cluster(url, security={"security_protocol": "SSL"}, deadline=0.5)
+    gc.collect()  # here: the client drops the sockets of such connections without closing them
