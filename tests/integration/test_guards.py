@@ -228,7 +228,8 @@ def test_the_generation_is_the_one_that_brought_the_assignment(
         stage.close()
 
 
-@guarded
+# without the guard a broker refuses the new epoch or gives it, as it happens to be asked: that cannot be shown at will
+@pytest.mark.parametrize("guard", [True], ids=["guard"])
 def test_a_fenced_producer_asks_for_no_new_epoch(stage: Stage, guard: bool) -> None:
     """Else the member that was replaced fences the one that replaced it."""
     old = stage.start("same")
