@@ -10,9 +10,8 @@ import hashlib
 import math
 import random
 import time
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from chaos.checker import misplaced, numbered
 from datasets import build_real
 
 from processors.config import Settings
@@ -96,11 +96,11 @@ def check(expected: Sequence[Entry], seen: Sequence[Entry]) -> dict[bytes | None
     """
     faults: defaultdict[bytes | None, Faults] = defaultdict(Faults)
     places: dict[tuple[Entry, int], int] = {}
-    for place, (entry, nth) in enumerate(_numbered(expected)):
+    for place, (entry, nth) in enumerate(numbered(expected)):
         places[entry, nth] = place
     known = {entry for entry, _ in places}
     found: list[tuple[int, int]] = []  # place in expected, place in seen
-    for at, (entry, nth) in enumerate(_numbered(seen)):
+    for at, (entry, nth) in enumerate(numbered(seen)):
         place = places.pop((entry, nth), None)
         if place is not None:
             found.append((place, at))
@@ -110,35 +110,9 @@ def check(expected: Sequence[Entry], seen: Sequence[Entry]) -> dict[bytes | None
             faults[entry[0]].divergent.append(at)
     for place in places.values():
         faults[expected[place][0]].lost.append(place)
-    for at in _out_of_order(found):
+    for at in misplaced(found):
         faults[seen[at][0]].reordered.append(at)
     return dict(faults)
-
-
-def _numbered(history: Sequence[Entry]) -> Iterator[tuple[Entry, int]]:
-    """Each entry with how often it came before."""
-    times: Counter[Entry] = Counter()
-    for entry in history:
-        yield entry, times[entry]
-        times[entry] += 1
-
-
-def _out_of_order(found: Sequence[tuple[int, int]]) -> list[int]:
-    """Places in the seen history that must be taken out to leave a rising order: as few as possible."""
-    tails: list[int] = []  # smallest last place of a rising run of each length
-    ends: list[int] = []  # which entry that is
-    before: list[int] = []
-    for i, (place, _) in enumerate(found):
-        length = bisect_left(tails, place)
-        before.append(ends[length - 1] if length else -1)
-        tails[length : length + 1] = [place]
-        ends[length : length + 1] = [i]
-    kept = set()
-    i = ends[-1] if ends else -1
-    while i >= 0:
-        kept.add(i)
-        i = before[i]
-    return [at for i, (_, at) in enumerate(found) if i not in kept]
 
 
 @dataclass(slots=True)

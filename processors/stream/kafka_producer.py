@@ -103,6 +103,9 @@ class Transactions:
         """Abort the open transaction, if there is one."""
         if self._open:
             self._call("abort", self._producer.abort_transaction)
+            # The client keeps positions that the group refused and sends them along with the next commit, by when the
+            # partitions are another member's: that one's positions would go back.
+            self._producer._transaction_manager._pending_txn_offset_commits.clear()
             self._open = False
             self._sent.clear()
 

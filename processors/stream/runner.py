@@ -133,10 +133,11 @@ class Runner:
         for partition, part in self._parts.items():
             rows += self._process(partition, part, exhausted)
         if self._clock() - self._last_shown >= _SHOW_INTERVAL:
-            self._pass_markers()
             self._show_progress()  # also while nothing moves: that is what must be seen
-        if self._clock() - self._last_look >= _SHOW_INTERVAL:
-            self._look_for_stalls()  # also while other partitions are committed many times a second
+        if self._clock() - self._last_look >= _SHOW_INTERVAL:  # also while others are committed many times a second
+            self._last_look = self._clock()
+            self._pass_markers()
+            self._look_for_stalls()
         if self._urgent or (self._dirty and self._until_commit() <= 0):
             self.commit()
         return rows
@@ -469,7 +470,6 @@ class Runner:
 
     def _look_for_stalls(self) -> None:
         """Say which partitions have something to read and stand still. PartitionStalled when that has lasted."""
-        self._last_look = self._clock()
         silences = [s for number, part in self._parts.items() for s in self._silences(number, part)]
         stalled = [silence for silence in silences if self._stalls.stalled(silence)]
         for silence in stalled:

@@ -88,7 +88,7 @@ def three_brokers() -> Iterator[Brokers]:
         yield Brokers(nodes, nodes.bootstrap, clients, outer, inner)
 
 
-def up(broker: KafkaBroker, patience: float = 60.0) -> None:
+def up(broker: KafkaBroker, patience: float = 180.0) -> None:
     """Start a broker that has ended, and wait until it answers."""
     broker.start()
     broker.wait(time.monotonic() + patience)

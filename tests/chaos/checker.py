@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -40,6 +40,7 @@ CLASSES = (
 Outcome = Literal["committed", "aborted", "unknown"]
 Place = tuple[str, int]
 T = TypeVar("T")
+H = TypeVar("H", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +167,8 @@ def _outputs(history: History) -> Iterator[Finding]:
                 kind = "lost" if more < 0 else "duplicate" if want[content] else "divergent"
                 yield Finding(kind, where, f"{abs(more)} x {content[:200]!r}")
         # the n-th of equal contents stands for the n-th
-        places = {one: place for place, one in enumerate(_numbered(theirs))}
-        known = [(places[one], one[0]) for one in _numbered(mine) if one in places]
+        places = {one: place for place, one in enumerate(numbered(theirs))}
+        known = [(places[one], one[0]) for one in numbered(mine) if one in places]
         yield from (Finding("reordered", where, repr(content[:200])) for content in misplaced(known))
 
 
@@ -221,12 +222,12 @@ def _by_lane(records: Iterable[Record]) -> dict[tuple[str, str], list[bytes]]:
     return dict(lanes)
 
 
-def _numbered(contents: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Each content with how often it came before."""
-    times: Counter[bytes] = Counter()
-    for content in contents:
-        yield content, times[content]
-        times[content] += 1
+def numbered(things: Iterable[H]) -> Iterator[tuple[H, int]]:
+    """Each thing with how often it came before."""
+    times: Counter[H] = Counter()
+    for thing in things:
+        yield thing, times[thing]
+        times[thing] += 1
 
 
 def misplaced(found: Sequence[tuple[int, T]]) -> list[T]:

@@ -202,7 +202,8 @@ def _inject(run: Run, injections: Sequence[Injection], report: Report, say: Say)
                 try:
                     one(injection)
                 except BaseException as error:
-                    failed.append(f"{injection}: {type(error).__name__}: {error}")
+                    what = (str(error).splitlines() or [""])[0]
+                    failed.append(f"{injection.kind} could not be injected or healed: {type(error).__name__}: {what}")
 
     threads = [threading.Thread(target=all_of, args=(name,), daemon=True) for name in CLASSES]
     for thread in threads:

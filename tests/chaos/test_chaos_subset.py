@@ -46,7 +46,7 @@ def test_a_schedule_of_many_kinds_leaves_no_trace(brokers: Brokers) -> None:
 @pytest.mark.parametrize(("order", "kind"), [("positions-first", "lost"), ("outputs-first", "duplicate")])
 def test_a_processor_that_is_broken_is_found_out(brokers: Brokers, order: str, kind: str) -> None:
     """It commits in two transactions what belongs into one, and is killed between them."""
-    kills = [Injection(5.0, "kill", 2.0, 777 * number) for number in range(6)]
+    kills = [Injection(5.0, "kill", 2.0, 777 * number) for number in range(4)]
     report = run(100, kills, brokers, print, (str(BROKEN), order))
     assert kind in {finding.kind for finding in report.findings}, judged(report)
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from forgetful import Forgetful
 from history import (
     Dump,
     Verdict,
@@ -28,7 +29,7 @@ from processors.errors import Rebalanced
 from processors.stream.crash import POINTS, Crash, CrashPlan
 from processors.stream.log import Member
 from processors.stream.memory import MemoryCluster
-from processors.stream.runner import Runner, _Part
+from processors.stream.runner import Runner
 from topics.catalog import ALERTS, DEAD_LETTERS, HEDGE_REBALANCES, REGIME_STATES, REGIME_TRANSITIONS
 
 PROCESSORS = processors()
@@ -177,24 +178,6 @@ def run_with_intruder(plan: Intruder, kind: type[Runner] = Runner) -> tuple[Dump
         runner.drain(exhausted=True)
         runner.close()
     return dump(cluster), refused
-
-
-class Forgetful(Runner):
-    """Broken on purpose: after a refused commit the records are read again, but the memory stays where it was."""
-
-    kept: dict[int, _Part] | None = None
-
-    def commit(self) -> None:
-        before = dict(self._parts)
-        super().commit()
-        if before and not self._parts:
-            self.kept = before
-
-    def _restore(self, partition: int) -> _Part:
-        part = super()._restore(partition)
-        if self.kept is not None and partition in self.kept:
-            part.task = self.kept.pop(partition).task
-        return part
 
 
 def enumerate_refusals(kind: type[Runner]) -> tuple[Verdict, int]:

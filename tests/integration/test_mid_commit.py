@@ -129,7 +129,7 @@ class Brokers:
     """Brokers that clients, and the other brokers, know by the ports of proxies alone."""
 
     def __init__(self, count: int) -> None:
-        self.nodes = KafkaNodes(count, {})
+        self.nodes = KafkaNodes(count, {}, {})
         self.proxies = [Proxy(broker.port) for broker in self.nodes.brokers]
         self.url = "kafka://" + ",".join(f"127.0.0.1:{proxy.port}" for proxy in self.proxies)
         for broker, proxy in zip(self.nodes.brokers, self.proxies, strict=True):

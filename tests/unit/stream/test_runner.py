@@ -329,6 +329,18 @@ def test_the_end_of_a_transaction_that_retention_has_taken_was_no_record() -> No
     assert rig.sums()[-1] == 115
 
 
+def test_a_busy_partition_does_not_keep_a_quiet_one_before_its_marker() -> None:
+    rig = Rig(partitions=2)
+    _committed_once(rig)
+    runner = rig.runner(commit_interval=0.0)
+    for i in range(80):
+        rig.put(rows(i, partition=1))
+        rig.clock.now += 0.5
+        steps(runner, 1)
+    runner.close()
+    assert rig.state()[POSITIONS_KEY]["positions"] == {IN: rig.cluster.end_offset(TopicPartition(IN, 0))}
+
+
 def test_a_position_does_not_move_over_a_marker_while_records_wait_before_it() -> None:
     rig = Rig()
     _committed_once(rig)
