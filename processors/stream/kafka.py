@@ -26,10 +26,11 @@ from kafka.structs import TopicPartition as KafkaTopicPartition
 from processors.errors import AlvhError, Fenced, LogUnavailable, Rebalanced, UserError
 from processors.stream.deadline import Caller
 from processors.stream.kafka_access import admin_client
+from processors.stream.kafka_batches import read_columns
 from processors.stream.kafka_client import Settings, explained, explaining, parse_servers
 from processors.stream.kafka_producer import Transactions
-from processors.stream.kafka_reader import Readers, records_of
-from processors.stream.log import Member, Out, Poll, Reach, Record, TopicPartition
+from processors.stream.kafka_reader import Readers
+from processors.stream.log import Member, Out, Poll, Reach, Record, Records, TopicPartition
 
 T = TypeVar("T")
 
@@ -260,6 +261,7 @@ class KafkaLog:
                     heartbeat_interval_ms=int(min(settings.session_timeout / 3, 3.0) * 1000),
                     max_poll_interval_ms=600_000,
                 )
+                read_columns(self._consumer)
                 self._assignments = _Assignments()
                 self._assignments.consumer = self._consumer
                 self._consumer.subscribe(member.inputs, listener=self._assignments)
@@ -291,7 +293,7 @@ class KafkaLog:
                 self._adopt()
                 return Poll(self._partitions, self._generation)
             if found or not left:
-                brought = {TopicPartition(*tp): records_of(TopicPartition(*tp), some) for tp, some in found.items()}
+                brought = {TopicPartition(*tp): Records.joined(parts) for tp, parts in found.items()}
                 return Poll(self._partitions, self._generation, brought)
 
     def send(self, out: Out) -> None:

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from kafka import KafkaConsumer
 from kafka.structs import TopicPartition as KafkaTopicPartition
 
 from processors.errors import DeadlineExceeded
+from processors.stream.kafka_batches import read_columns
 from processors.stream.kafka_client import Settings, explaining
-from processors.stream.log import Record, Records, TopicPartition
+from processors.stream.log import Record, TopicPartition
 
 #: Seconds within which a commit becomes visible: the broker answers it first and writes its markers then.
 _MARKERS = 0.5
-
-
-def records_of(tp: TopicPartition, found: Sequence[Any]) -> Records:
-    """The client's records as ours."""
-    return Records(
-        tp.topic,
-        tp.partition,
-        [r.offset for r in found],
-        [r.timestamp * 1_000_000 for r in found],
-        [r.key for r in found],
-        [r.value for r in found],
-        [tuple(r.headers) for r in found],
-    )
 
 
 class Readers:
@@ -84,7 +71,7 @@ class Readers:
                 with explaining(where, "Read"):
                     found = consumer.poll(timeout_ms=100).get(one, [])
                     reached = consumer.position(one, timeout_ms=0)
-                yield from (record for record in records_of(tp, found) if record.offset < target)
+                yield from (record for part in found for record in part if record.offset < target)
                 if reached is not None and reached > position:
                     position, moved = reached, time.monotonic()
                 elif stable is not None and position >= stable and time.monotonic() - moved > _MARKERS:
@@ -110,4 +97,6 @@ class Readers:
         if self._idle:
             return self._idle.pop()
         with explaining("connecting a consumer"):
-            return KafkaConsumer(**self._settings.consumer())
+            consumer = KafkaConsumer(**self._settings.consumer())
+        read_columns(consumer)
+        return consumer

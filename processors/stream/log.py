@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, overload
+from itertools import chain
+from typing import Any, NamedTuple, Protocol, overload
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -66,6 +67,21 @@ class Records(Sequence[Record]):
             [r.headers for r in records],
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Records]) -> Records:
+        """The columns of at least one part of one partition, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            parts[0].topic,
+            parts[0].partition,
+            *(list(chain.from_iterable(columns)) for columns in zip(*(part._columns for part in parts), strict=True)),
+        )
+
+    @property
+    def _columns(self) -> tuple[Sequence[Any], ...]:
+        return self.offsets, self.timestamps, self.keys, self.values, self.headers
+
     def __len__(self) -> int:
         return len(self.offsets)
 
@@ -76,24 +92,8 @@ class Records(Sequence[Record]):
 
     def __getitem__(self, which: int | slice) -> Record | Records:
         if isinstance(which, slice):
-            return Records(
-                self.topic,
-                self.partition,
-                self.offsets[which],
-                self.timestamps[which],
-                self.keys[which],
-                self.values[which],
-                self.headers[which],
-            )
-        return Record(
-            self.topic,
-            self.partition,
-            self.offsets[which],
-            self.timestamps[which],
-            self.keys[which],
-            self.values[which],
-            self.headers[which],
-        )
+            return Records(self.topic, self.partition, *(column[which] for column in self._columns))
+        return Record(self.topic, self.partition, *(column[which] for column in self._columns))
 
 
 @dataclass(frozen=True, slots=True)
