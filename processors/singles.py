@@ -40,19 +40,21 @@ def gather(records: Records, future: int) -> list[Run]:
     A tick may be dated ``future`` ns later than its record. What is no valid tick, or has another market's key, is in
     no run.
     """
-    plain = plain_json(records.values, records.headers)
+    plain, documents = plain_json(records.values, records.headers)
     if len(plain) < _SHORTEST:
         return []
-    found, _ = read_ticks([records.values[i] or b"" for i in plain])
+    whole = len(plain) == len(records)
+    found, _ = read_ticks(documents)
+    keys = set(records.keys)
     latest = np.asarray(records.timestamps, dtype=np.int64) + future
     times = np.zeros(len(records), dtype=np.int64)
     good = np.zeros(len(records), dtype=np.bool_)
     kept = []
     for run in found:
         key = run.columns.market.encode()
-        rows = np.asarray(plain, dtype=np.intp)[run.rows]
+        rows = run.rows if whole else np.asarray(plain, dtype=np.intp)[run.rows]
         mine = run.columns.event_ts <= latest[rows]
-        if any(records.keys[i] != key for i in rows.tolist()):
+        if keys != {key}:
             mine &= [records.keys[i] == key for i in rows.tolist()]
         times[rows], good[rows] = run.columns.event_ts, mine
         kept.append(TickRun(rows[mine], run.columns if mine.all() else run.columns.pick(np.flatnonzero(mine))))

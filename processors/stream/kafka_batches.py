@@ -10,7 +10,7 @@ The format is Kafka's record batch of version 2 (https://kafka.apache.org/docume
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from kafka import KafkaConsumer
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError
 from kafka.protocol.consumer import IsolationLevel
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from processors.stream.log import Headers, Records
@@ -27,6 +28,8 @@ Places = NDArray[np.int64]
 
 #: Longest varint: 64 bits, seven a byte.
 _LONGEST: Final = 10
+#: Keys and headers of at most so many bytes are looked at together, to see whether all are equal.
+_SHORT: Final = 128
 
 
 def read_columns(consumer: KafkaConsumer) -> None:
@@ -151,8 +154,7 @@ def _read(tp: Any, batch: Any, data: bytes) -> Records:
         raise ValueError("its offsets do not rise")
     keys, at = _texts(array, data, at, ends)
     values, at = _texts(array, data, at, ends)
-    read = _HeaderBlocks()
-    headers = [read[data[start:stop]] for start, stop in zip(at.tolist(), ends.tolist(), strict=True)]
+    headers = _each(_headers, _slices(array, data, at, ends))
     if batch.timestamp_type == batch.LOG_APPEND_TIME:
         timestamps = [batch.max_timestamp * 1_000_000] * len(values)
     else:
@@ -210,24 +212,32 @@ def _varints(data: Bytes, at: Places) -> tuple[Places, Places]:
     return (value >> np.uint64(1)).astype(np.int64) ^ -(value & np.uint64(1)).astype(np.int64), at
 
 
-def _texts(array: Bytes, data: bytes, at: Places, ends: Places) -> tuple[list[bytes | None], Places]:
+def _texts(array: Bytes, data: bytes, at: Places, ends: Places) -> tuple[Sequence[bytes | None], Places]:
     """Byte strings with their lengths before them, None where the length says so, and the places behind them."""
     length, start = _varints(array, at)
     stop = start + np.maximum(length, 0)
     if (stop > ends).any():
         raise ValueError("a key or a value is longer than its record")
+    found = _slices(array, data, start, stop)
     if (length < 0).any():
-        bounds = zip(length.tolist(), start.tolist(), stop.tolist(), strict=True)
-        return [None if size < 0 else data[a:b] for size, a, b in bounds], stop
-    return [data[a:b] for a, b in zip(start.tolist(), stop.tolist(), strict=True)], stop
+        return [None if size < 0 else text for size, text in zip(length.tolist(), found, strict=True)], stop
+    return found, stop
 
 
-class _HeaderBlocks(dict[bytes, Headers]):
-    """Headers by their bytes: the records of a batch mostly have the same."""
+def _slices(array: Bytes, data: bytes, start: Places, stop: Places) -> list[bytes]:
+    """The bytes between these places; the same object for all when they are equal, as keys and headers mostly are."""
+    first, size = data[start[0] : stop[0]], int(stop[0] - start[0])
+    if size <= _SHORT and ((stop - start) == size).all():
+        there = sliding_window_view(array, size)[start] if size else array[:0]
+        if (there == np.frombuffer(first, dtype=np.uint8)).all():
+            return [first] * len(start)
+    return [data[a:b] for a, b in zip(start.tolist(), stop.tolist(), strict=True)]
 
-    def __missing__(self, block: bytes) -> Headers:
-        headers = self[block] = _headers(block)
-        return headers
+
+def _each(read: Callable[[bytes], Headers], blocks: Sequence[bytes]) -> list[Headers]:
+    """What is read from each block, once for equal ones."""
+    known = {block: read(block) for block in set(blocks)}
+    return [known[block] for block in blocks]
 
 
 def _headers(block: bytes) -> Headers:
