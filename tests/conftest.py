@@ -62,6 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     # a run that is told to end takes its brokers with it, as one that is interrupted does
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # a shell makes what it runs in the background deaf to interrupts, and so would be what the tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     module = r"kafka\.protocol\.schemas\.load_json|importlib\.resources\._legacy"
     config.addinivalue_line("filterwarnings", f"ignore:(open|read)_text is deprecated:DeprecationWarning:{module}")
     config.addinivalue_line("filterwarnings", f"ignore:{_REFUSED}:ResourceWarning")

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from processors.signals.liquidity import top_depth_usd
 from processors.signals.order_flow import OrderFlow, OrderFlowValue
@@ -22,6 +21,9 @@ from topics.times import SECOND
 VX_MULTIPLIER = 1000
 #: Displayed size is gone in seconds: an older quote is no depth.
 MAX_AGE = 5 * SECOND
+#: Ticks that may wait.
+_MOST: Final = 32_768
+_FIELDS: Final = ("size", "bid", "bid_size", "ask", "ask_size")
 
 
 @lru_cache(maxsize=4096)
@@ -37,51 +39,49 @@ def _expiry(symbol: str) -> date | None:
 class Books:
     """Order flow by contract. Gives the same bits however its rows were cut into blocks.
 
-    Rows wait until somebody asks for their contract: at a mark only that of the front contract is looked at, and those
-    of the others are then taken up a block at a time.
+    Ticks wait until somebody asks for their contract: at a mark only that of the front contract is looked at, and those
+    of the others are then taken up many at a time.
     """
 
     def __init__(self) -> None:
         self._flows: dict[str, OrderFlow] = {}
-        self._columns: TickColumns | None = None
-        self._rows: list[NDArray[np.intp]] = []
-        self._taken: Counter[str] = Counter()  # how many of these parts have been taken up, by contract
+        self._waiting: list[TickColumns] = []
+        self._rows = 0
+        self._taken: Counter[str] = Counter()  # how many of these have been taken up, by contract
 
-    def apply(self, columns: TickColumns, rows: NDArray[np.intp]) -> None:
-        """Take up rows, rising in event time for each instrument."""
-        if columns is not self._columns:
+    def apply(self, columns: TickColumns) -> None:
+        """Take up ticks, rising in event time for each instrument."""
+        self._waiting.append(columns)
+        self._rows += len(columns)
+        if self._rows > _MOST:
             self._settle()
-            self._columns = columns
-        self._rows.append(rows)
 
     def _settle(self) -> None:
-        """Take up every row that waits."""
-        if self._columns is None:
-            return
-        for name in self._columns.symbols:
+        """Take up everything that waits."""
+        for name in sorted({name for columns in self._waiting for name in columns.symbols}):
             if _expiry(name) is not None:
                 self._take(name)
-        self._columns = None
-        self._rows.clear()
+        self._waiting.clear()
+        self._rows = 0
         self._taken.clear()
 
     def _take(self, name: str) -> None:
-        """Take up the rows of one contract that wait."""
-        columns, parts = self._columns, self._rows[self._taken[name] :]
-        if columns is None or not parts or name not in columns.symbols:
+        """Take up the ticks of one contract that wait."""
+        times, figures = [], []
+        for columns in self._waiting[self._taken[name] :]:
+            if name in columns.symbols:
+                rows = np.flatnonzero(columns.symbol == columns.symbols.index(name))
+                times.append(columns.event_ts[rows])
+                figures.append(np.array([columns.values[field][rows] for field in _FIELDS]))
+        self._taken[name] = len(self._waiting)
+        if not any(map(len, times)):
             return
-        self._taken[name] = len(self._rows)
-        rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        rows = rows[columns.symbol[rows] == columns.symbols.index(name)]
-        if not len(rows):
-            return
-        values = {field: columns.values[field][rows] for field in ("bid", "bid_size", "ask", "ask_size", "size")}
-        ts, quoted = columns.event_ts[rows], ~(np.isnan(values["bid"]) & np.isnan(values["ask"]))
-        trades = ts[~np.isnan(values.pop("size"))]
-        if not quoted.all():
-            ts, values = ts[quoted], {field: column[quoted] for field, column in values.items()}
-        if len(ts) or len(trades):
-            self._flows.setdefault(name, OrderFlow()).add(ts, **values, trade_ts=trades)
+        ts, book = np.concatenate(times), np.concatenate(figures, axis=1)
+        size, bid, _, ask, _ = book
+        trades, quoted = ts[~np.isnan(size)], ~(np.isnan(bid) & np.isnan(ask))
+        if len(trades) or quoted.any():
+            _, bid, bid_size, ask, ask_size = book[:, quoted]
+            self._flows.setdefault(name, OrderFlow()).add(ts[quoted], bid, bid_size, ask, ask_size, trades)
 
     def flow(self, symbol: str, ts: int) -> OrderFlowValue | None:
         """The last finished minute of a contract's order flow before ``ts``, ns; None when there was none."""

@@ -122,7 +122,7 @@ class OrderFlow:
         ends = [int(times[-1]) for times in (ts, trades) if len(times)]
         self._ts = max(ends, default=self._ts)
 
-        gaps = np.isnan(rows)
+        gaps: NDArray[np.bool_] = np.isnan(rows)
         if gaps.any():
             shown = ~gaps.all(axis=0)
             ts, rows = ts[shown], rows[:, shown]
@@ -135,7 +135,7 @@ class OrderFlow:
         # Once known, both sides stay known: what is kept is one stretch to the end.
         opening = bool(np.isnan(book[:, 0]).any())
         if opening:
-            known = ~np.isnan(book).any(axis=0)
+            known = ~np.any(np.isnan(book), axis=0)
             book, ts = book[:, known], ts[known[1:]]
         contributions = _contributions(book)
         if opening and len(ts):
@@ -219,13 +219,13 @@ def _sides(ts: Times, columns: Sequence[Floats]) -> Floats:
         if np.shape(column) != ts.shape:
             raise ValueError(f"{name} must have the shape of ts, {ts.shape}, got {np.shape(column)}")
     rows = np.array(columns, dtype=np.float64)
-    wrong = np.isinf(rows)
-    if wrong.any():
-        name = _SIDES[int(wrong.any(axis=1).argmax())]
+    infinite = np.isinf(rows)
+    if infinite.any():
+        name = _SIDES[int(infinite.any(axis=1).argmax())]
         raise ValueError(f"{name} must hold finite numbers, or NaN where it is not shown, got an infinite one")
-    wrong = rows[1::2] < 0
-    if wrong.any():
-        which = 1 + 2 * int(wrong.any(axis=1).argmax())
+    negative = rows[1::2] < 0
+    if negative.any():
+        which = 1 + 2 * int(negative.any(axis=1).argmax())
         raise ValueError(f"{_SIDES[which]} must be at least 0, got {float(np.nanmin(rows[which]))!r}")
     return rows
 
