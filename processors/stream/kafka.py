@@ -241,7 +241,7 @@ class KafkaLog:
         self._partitions: frozenset[int] = frozenset()
         self._sought: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
-        self._ends: dict[KafkaTopicPartition, int] | None = None
+        self._ends: dict[TopicPartition, int] | None = None
         self._reached: dict[TopicPartition, tuple[int, int]] = {}
         self._asked: Future[dict[TopicPartition, tuple[int, int]]] | None = None
         self._ask_again = 0.0
@@ -364,15 +364,17 @@ class KafkaLog:
                 self._consumer.resume(KafkaTopicPartition(*tp))
 
     def caught_up(self, tp: TopicPartition) -> bool:
-        """True when the position has reached the last stable offset, asked for once a poll for all partitions."""
+        """True when the position has reached the last stable offset, asked for once a poll for all partitions.
+
+        It is asked on a connection of its own: a broker answers what comes behind a fetch only after that, and a fetch
+        of partitions that are silent waits.
+        """
         if tp not in self._sought:
             return False
         if self._ends is None:
-            owned = [KafkaTopicPartition(*one) for one in self._sought]
-            with explaining("asking how far the inputs reach"):
-                self._ends = self._consumer.end_offsets(owned, timeout_ms=self._timeout)
+            self._ends = self._readers.stable_ends(sorted(self._sought))
         position = self._position(tp)
-        return position is not None and position >= self._ends[KafkaTopicPartition(*tp)]
+        return position is not None and position >= self._ends[tp]
 
     def read(self, tp: TopicPartition) -> Iterator[Record]:
         """Every record committed to ``tp`` up to now.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kafka import KafkaConsumer
 from kafka.structs import TopicPartition as KafkaTopicPartition
@@ -35,12 +35,16 @@ class Readers:
 
     def stable_end(self, tp: TopicPartition) -> int:
         """The last stable offset: what readers of committed records can see ends here."""
+        return self.stable_ends([tp])[tp]
+
+    def stable_ends(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The last stable offset of each partition, asked for together."""
         consumer = self._take()
-        one = KafkaTopicPartition(*tp)
-        with explaining(f"asking for the end of {tp.topic} partition {tp.partition}"):
-            offset: int = consumer.end_offsets([one], timeout_ms=self._timeout)[one]
+        wanted = [KafkaTopicPartition(*tp) for tp in tps]
+        with explaining(f"asking for the end of {', '.join(f'{one.topic}/{one.partition}' for one in wanted)}"):
+            ends = consumer.end_offsets(wanted, timeout_ms=self._timeout)
         self._idle.append(consumer)
-        return offset
+        return {TopicPartition(*one): ends[one] for one in wanted}
 
     def read(
         self, tp: TopicPartition, start: int, target: int, *, stable: int | None = None, ask: bool = False

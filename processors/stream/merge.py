@@ -87,7 +87,7 @@ class Channel:
         time: merge key of the last row taken, ns; 0 before the first.
         ahead: merge key of the last row buffered, ns.
         position: offset of the next record to take.
-        waiting: number of records in the queue.
+        waiting, rows: number of records in the queue, and of their rows.
         idle_since, ahead_since: since when, in seconds of the loop's clock, nothing has come; and since when only what
             is no record lies between the position and what has been read.
     """
@@ -99,6 +99,7 @@ class Channel:
     ahead: int = 0
     queue: deque[Buffered] = field(default_factory=deque)
     waiting: int = 0
+    rows: int = 0
     idle_since: float | None = None
     ahead_since: float | None = None
 
@@ -121,6 +122,7 @@ class Channel:
         self.queue.append(Buffered(records, keys, body, 0, len(keys)))
         self.ahead = int(keys[-1])
         self.waiting += len(records)
+        self.rows += len(keys)
         self.idle_since = None
         return len(keys)
 
@@ -143,6 +145,7 @@ class Channel:
             self.position = taken[-1].next_offset
             self.time = taken[-1].last
             self.waiting -= sum(buffered.count for buffered in taken)
+            self.rows -= sum(buffered.stop - buffered.start for buffered in taken)
         return taken
 
 

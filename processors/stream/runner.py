@@ -32,8 +32,9 @@ logger = logging.getLogger("alvh.stream.runner")
 
 #: Key of the changelog record that holds a task's input positions and stream times.
 POSITIONS_KEY = b"#positions"
-#: Records that may wait in one input before it is paused, and below which it is read on.
-PAUSE_AT, RESUME_AT = 20_000, 5_000
+#: Records that may wait in one input before it is paused, and below which it is read on; and rows of tick blocks.
+PAUSE_AT, RESUME_AT = 40_000, 10_000
+PAUSE_ROWS, RESUME_ROWS = 500_000, 100_000
 #: Seconds between two updates of what the metrics page says of each input.
 _SHOW_INTERVAL = 1.0
 _ANEW = "reset the group and its changelog to compute the state anew"
@@ -315,7 +316,8 @@ class Runner:
             self.metrics.inc("alvh_records_total", len(records) - refusals, tp.topic, "used")
             self.metrics.inc("alvh_records_total", refusals, tp.topic, "refused")
             self.metrics.inc("alvh_rows_total", rows, tp.topic)
-            if channel.waiting >= PAUSE_AT and tp.topic not in part.paused:
+            full = channel.waiting >= PAUSE_AT or channel.rows >= PAUSE_ROWS
+            if full and tp.topic not in part.paused:
                 part.paused.add(tp.topic)
                 self.log.pause([tp])
 
@@ -355,7 +357,8 @@ class Runner:
         self._urgent = self._urgent or any(out.urgent for out in outs)
         part.newest = max(segment.place(segment.stop - 1)[0].timestamp for segment in segments)
         part.dirty = True
-        self._resume(partition, part, [channel for channel in part.channels if channel.waiting <= RESUME_AT])
+        read_on = [c for c in part.channels if c.waiting <= RESUME_AT and c.rows <= RESUME_ROWS]
+        self._resume(partition, part, read_on)
         return sum(segment.stop - segment.start for segment in segments)
 
     def _resume(self, partition: int, part: _Part, channels: Sequence[Channel]) -> None:

@@ -187,10 +187,10 @@ def test_a_run_is_taken_as_far_as_it_can_be() -> None:
     b.arrive_together(5)
     assert rows_of(merge([a.channel, b.channel], [False, True])) == [(1, 1, 0, 0), (4, 1, 1, 0), (5, 0, 0, 0)]
     assert b.channel.position == 2
-    assert b.channel.waiting == 3
+    assert (b.channel.waiting, b.channel.rows) == (3, 3)
     assert holding([a.channel, b.channel], [False, True]) == [a.channel]
     assert rows_of(merge([a.channel, b.channel], [True, True])) == [(5, 1, 2, 0), (6, 1, 3, 0), (9, 1, 4, 0)]
-    assert (b.channel.position, b.channel.waiting, b.channel.time) == (5, 0, 9)
+    assert (b.channel.position, b.channel.waiting, b.channel.rows, b.channel.time) == (5, 0, 0, 9)
 
 
 def test_a_record_amid_the_rows_of_a_block_waits_with_it_and_splits_it() -> None:

@@ -450,11 +450,12 @@ def _flooded(max_idle: float) -> Rig:
     return Rig(Toy(inputs=(Input(SIDE, max_idle), Input(IN, 0.0))), max_records=10)
 
 
+@pytest.mark.parametrize("limits", [("PAUSE_AT", "RESUME_AT"), ("PAUSE_ROWS", "RESUME_ROWS")])
 def test_a_flooded_input_is_paused_while_it_waits_and_read_on_when_it_has_been_worked_off(
-    monkeypatch: pytest.MonkeyPatch,
+    limits: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PAUSE_AT", 30)
-    monkeypatch.setattr(module, "RESUME_AT", 10)
+    monkeypatch.setattr(module, limits[0], 30)
+    monkeypatch.setattr(module, limits[1], 10)
     rig = _flooded(max_idle=60.0)
     rig.put(*(rows(i, at=i + 1) for i in range(200)))
     runner = rig.runner(commit_interval=0.0)
