@@ -25,8 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## recorded history, from ticks to rebalances, in one process
 	@$(BIN)/alvh demo
 
+# files in their order: those that take longest come first
 test: $(STAMP) ## every test that this machine can run; what it cannot is named at the end
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-quick: $(STAMP) ## the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "not kafka and not data" tests/unit

@@ -15,10 +15,10 @@ from processors.alerts.degraded import degraded_alerts
 from processors.alerts.overdue import overdue_alerts
 from processors.alerts.rebalance import rebalance_alerts
 from processors.alerts.transition import transition_alert
-from processors.stream.log import Out, Record
+from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
 from processors.stream.partitioner import partition_for
-from processors.stream.processor import Decoded, Input, Segment
+from processors.stream.processor import Decoded, Input, Run, Segment
 from topics.alert import Alert
 from topics.catalog import ALERTS, DEAD_LETTERS, HEDGE_REBALANCES, HEDGE_REGIMES
 from topics.codec import JSON_HEADERS, decode, decode_hedge_input
@@ -58,6 +58,10 @@ class Alerter:
         else:
             body = decode(DeadLetter, record.value, record.headers)
         return Decoded(np.array([body.event_ts], dtype=np.int64), body)
+
+    def gather(self, records: Records) -> Sequence[Run]:
+        """None: each record is a document of its own."""
+        return ()
 
     def task(self, partition: int) -> AlerterTask:
         """A task with no history."""

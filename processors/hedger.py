@@ -15,9 +15,9 @@ from processors.hedge.drag import DragTrack
 from processors.hedge.screen import Screen
 from processors.hedge.track import Track, valued_session
 from processors.signals.calendar import SessionCalendar
-from processors.stream.log import Out, Record
+from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
-from processors.stream.processor import Decoded, Input, Segment
+from processors.stream.processor import Decoded, Input, Run, Segment
 from topics.calibration import Calibration
 from topics.catalog import HEDGE_REBALANCES, HEDGE_REGIMES, PORTFOLIO_SNAPSHOTS
 from topics.codec import JSON_HEADERS, decode, decode_hedge_input
@@ -90,6 +90,10 @@ class Hedger:
                 f"as_of {format_ts(portfolio.as_of)} is more than 5 minutes later than the log's own time, {written}",
             )
         return _single(portfolio.as_of, portfolio)
+
+    def gather(self, records: Records) -> Sequence[Run]:
+        """None: each record is a document of its own."""
+        return ()
 
     def task(self, partition: int) -> HedgeTask:
         """A task with no history."""

@@ -12,9 +12,10 @@ from processors.regime.modifier import DIRECTIONS
 from processors.sessions.engine import Emission, Engine, Pace, future
 from processors.signals.calendar import SessionCalendar
 from processors.signals.panel import Panel
-from processors.stream.log import Out, Record
+from processors.singles import Singles, gather
+from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
-from processors.stream.processor import Decoded, Input, Segment
+from processors.stream.processor import Decoded, Input, Run, Segment
 from processors.stream.runner import dead_letter_out
 from topics.calibration import Calibration
 from topics.catalog import (
@@ -102,6 +103,10 @@ class Market:
             raise future(ts)
         return Decoded(np.array([ts], dtype=np.int64), body)
 
+    def gather(self, records: Records) -> Sequence[Run]:
+        """Single ticks, which are many, are decoded together."""
+        return gather(records, self._future) if records.topic == MARKET_TICKS else ()
+
     def task(self, partition: int) -> MarketTask:
         """A task with no history."""
         return MarketTask(self._engine, self._partitions)
@@ -144,7 +149,8 @@ class MarketTask:
         message = emission.message
         if isinstance(message, Refused):
             reached = int(segment.keys[row - segment.start])
-            return [dead_letter_out(segment.record, row, message, reached, _original(segment, row))]
+            record, row_of_record = segment.place(row)
+            return [dead_letter_out(record, row_of_record, message, reached, _original(segment, row))]
         key, value = message.market.encode(), message.canonical()
         to_hedge = [Out(HEDGE_REGIMES, key, value, JSON_HEADERS, partition=p) for p in range(self._partitions)]
         if isinstance(message, OptionChain):
@@ -233,6 +239,13 @@ class _Run:
     def add(self, segment: Segment) -> None:
         body, place = segment.body, self._place
         self._place += segment.stop - segment.start
+        if isinstance(body, Singles):
+            for run in body.take(segment.start, segment.stop).runs:
+                self._flush(run.columns.market)
+                for emission in self._task.engine(run.columns.market).ticks(run.columns):
+                    row = int(run.rows[emission.row])
+                    self._put(place + row, emission, segment, segment.start + row)
+            return
         if isinstance(body, Tick):
             self._waiting.setdefault(body.market, []).append((place, segment))
             return
@@ -276,4 +289,4 @@ def _original(segment: Segment, row: int) -> bytes:
     """The refused bytes: the record's own, or the block's row as the single tick that it stands for."""
     if isinstance(segment.body, TickColumns):
         return segment.body.row_bytes(row)
-    return segment.record.value or b""
+    return segment.place(row)[0].value or b""

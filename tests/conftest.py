@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -27,6 +28,10 @@ TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS / "integration"))
 
 from kafka_broker import missing, start_kafka  # noqa: E402 - it is found through the line above
+
+# how long an example takes says nothing about the product on a busy machine
+hypothesis.settings.register_profile("alvh", deadline=None)
+hypothesis.settings.load_profile("alvh")
 
 DATA = Path(os.environ.get("ALVH_DATA") or TESTS.parent.parent / "shared" / "data").resolve()
 
@@ -57,6 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     # a run that is told to end takes its brokers with it, as one that is interrupted does
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # a shell makes what it runs in the background deaf to interrupts, and so would be what the tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     module = r"kafka\.protocol\.schemas\.load_json|importlib\.resources\._legacy"
     config.addinivalue_line("filterwarnings", f"ignore:(open|read)_text is deprecated:DeprecationWarning:{module}")
     config.addinivalue_line("filterwarnings", f"ignore:{_REFUSED}:ResourceWarning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import numpy as np
@@ -75,6 +76,24 @@ def decode_market(value: bytes | None, headers: Headers = ()) -> Tick | Watermar
     if b'"watermark_ts"' in value:
         return decode(Watermark, value, headers)
     return decode(Tick, value, headers)
+
+
+def plain_json(values: Sequence[bytes | None], headers: Sequence[Headers]) -> tuple[Sequence[int], list[bytes]]:
+    """The records that hold JSON of the size that is taken: their places, rising, and their values.
+
+    The headers of a whole poll are mostly the same, and often the same object: each is looked at once.
+    """
+    kinds = {id(each): each for each in headers}
+    known = {key for key, each in kinds.items() if each == JSON_HEADERS or _content_type(each) == JSON}
+    plain = [value for value in values if value is not None and len(value) <= MAX_JSON]
+    if len(known) == len(kinds) and len(plain) == len(values):
+        return range(len(values)), plain
+    places = [
+        place
+        for place, (value, each) in enumerate(zip(values, headers, strict=True))
+        if id(each) in known and value is not None and len(value) <= MAX_JSON
+    ]
+    return places, [values[place] or b"" for place in places]
 
 
 def decode_macro(value: bytes | None, headers: Headers = ()) -> Release | Schedule:

@@ -61,7 +61,8 @@ class TickColumns:
         event_ts, recv_ts: int64 ns; ``recv_ts`` is -1 where missing.
         symbols, sources: names; ``symbol`` and ``source`` are int32 codes into them.
         seq: int64; -1 where missing.
-        values: float64 by field name; NaN where missing (a NaN that was *given* is in ``refused``).
+        values: float64 by field name; NaN where missing (a NaN that was *given* is an infinity, which is invalid).
+            What is missing in every row may be :func:`absent`, which takes no memory.
         official: bool.
         invalid: bool; rows that must not be used. :func:`refusal` tells why.
     """
@@ -108,20 +109,43 @@ class TickColumns:
 
     def take(self, start: int, stop: int) -> TickColumns:
         """Rows ``start`` to ``stop``, without copying."""
-        cut = slice(start, stop)
+        return self._cut(slice(start, stop))
+
+    def pick(self, rows: NDArray[np.intp]) -> TickColumns:
+        """Those rows, rising: without copying when none between them is left out."""
+        n = len(rows)
+        if n and rows[-1] - rows[0] == n - 1:
+            return self.take(int(rows[0]), int(rows[-1]) + 1)
+        return self._cut(rows)
+
+    def _cut(self, cut: slice | NDArray[np.intp]) -> TickColumns:
+        event_ts = self.event_ts[cut]
         return TickColumns(
             self.market,
-            self.event_ts[cut],
+            event_ts,
             self.symbols,
             self.symbol[cut],
             self.sources,
             self.source[cut],
             self.seq[cut],
             self.recv_ts[cut],
-            {name: column[cut] for name, column in self.values.items()},
+            {
+                name: absent(len(event_ts)) if is_absent(column) else column[cut]
+                for name, column in self.values.items()
+            },
             self.official[cut],
             self.invalid[cut],
         )
+
+
+def absent(n: int) -> Floats:
+    """A column of ``n`` missing values: a single NaN that stands for all of them."""
+    return np.broadcast_to(np.nan, n)
+
+
+def is_absent(column: Floats) -> bool:
+    """Whether a column was made by :func:`absent`, so that nobody needs to look at its values."""
+    return column.strides == (0,)
 
 
 def _given(value: np.int64) -> int:
@@ -135,6 +159,11 @@ _MARKET: Final = TypeAdapter[str](Market)
 @lru_cache(maxsize=65_536)
 def _is_name(source: str) -> bool:
     return _fits(_NAME, source)
+
+
+def is_market(text: str) -> bool:
+    """Whether ``text`` could name a market."""
+    return _fits(_MARKET, text)
 
 
 def _fits(kind: TypeAdapter[str], text: str) -> bool:
@@ -167,6 +196,8 @@ def invalid_rows(columns: TickColumns) -> NDArray[np.bool_]:
     some = np.zeros(n, dtype=np.bool_)
     for name in VALUES:
         column = columns.values[name]
+        if is_absent(column):
+            continue
         some |= ~np.isnan(column)
         bad |= np.isinf(column)
         if name in PRICES:
@@ -175,7 +206,8 @@ def invalid_rows(columns: TickColumns) -> NDArray[np.bool_]:
             bad |= (column < 0) | (column > COUNT_MAX)
     bad |= ~some
     bad |= columns.values["bid"] > columns.values["ask"]
-    bad |= columns.official & np.isnan(columns.values["last"]) & np.isnan(columns.values["settle"])
+    if columns.official.any():
+        bad |= columns.official & np.isnan(columns.values["last"]) & np.isnan(columns.values["settle"])
     return bad
 
 
@@ -203,24 +235,29 @@ def columns_of(ticks: Sequence[Tick]) -> TickColumns:
 
 
 def encode_block(columns: TickColumns) -> bytes:
-    """Columns as one Arrow IPC stream. The market is in its metadata."""
+    """Columns as one Arrow IPC stream, without those that are missing in every row. The market is in its metadata."""
 
-    def nullable(values: Ints, kind: pa.DataType) -> pa.Array:
-        return pa.array(values, mask=values == MISSING).cast(kind)
+    def names(codes: NDArray[np.int32], texts: tuple[str, ...]) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, type=pa.string()))
 
-    arrays: list[Any] = [
-        pa.array(columns.event_ts).cast(_TS),
-        pa.DictionaryArray.from_arrays(pa.array(columns.symbol), pa.array(columns.symbols, type=pa.string())),
-        pa.DictionaryArray.from_arrays(pa.array(columns.source), pa.array(columns.sources, type=pa.string())),
-        nullable(columns.seq, pa.int64()),
-        nullable(columns.recv_ts, _TS),
-        *(pa.array(columns.values[name], mask=np.isnan(columns.values[name])) for name in VALUES),
-        pa.array(columns.official),
-    ]
-    schema = SCHEMA.with_metadata({b"schema_version": b"1", b"market": columns.market.encode()})
+    arrays = {
+        "event_ts": pa.array(columns.event_ts).cast(_TS),
+        "symbol": names(columns.symbol, columns.symbols),
+        "source": names(columns.source, columns.sources),
+    }
+    for name, integers in (("seq", columns.seq), ("recv_ts", columns.recv_ts)):
+        if not (missing := integers == MISSING).all():
+            arrays[name] = pa.array(integers, mask=missing).cast(SCHEMA.field(name).type)
+    for name in VALUES:
+        if not is_absent(values := columns.values[name]) and not (missing := np.isnan(values)).all():
+            arrays[name] = pa.array(values, mask=missing)
+    if columns.official.any():
+        arrays["official"] = pa.array(columns.official)
+    metadata = {b"schema_version": b"1", b"market": columns.market.encode()}
+    schema = pa.schema([SCHEMA.field(name) for name in arrays], metadata)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        writer.write_batch(pa.RecordBatch.from_arrays(list(arrays.values()), schema=schema))
     return bytes(sink.getvalue())
 
 
@@ -292,14 +329,15 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
     def column(name: str, kind: pa.DataType) -> pa.Array | None:
         if name not in table.column_names:
             return None
-        array = table.column(name).combine_chunks()
+        chunks = table.column(name)
+        array = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
         _check_shared(name, array)
-        return array.cast(kind)
+        return array if array.type == kind else array.cast(kind)
 
     def integers(name: str, kind: pa.DataType) -> Ints:
         array = column(name, kind)
         if array is None:
-            return np.full(n, MISSING, dtype=np.int64)
+            return np.broadcast_to(np.int64(MISSING), n)
         array = array.cast(pa.int64())
         numbers = np.asarray(array.fill_null(MISSING).to_numpy(zero_copy_only=False), dtype=np.int64)
         if (minus_one := numbers == MISSING).any():
@@ -308,20 +346,26 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
         return numbers
 
     def codes(name: str, default: str) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+        kind = SCHEMA.field(name).type
+        if name in table.column_names and table.schema.field(name).type == kind:
+            array = column(name, kind)
+            assert array is not None
+            names = tuple(array.dictionary.to_pylist())
+            if not array.null_count and None not in names and len(set(names)) == len(names):
+                return names, np.asarray(array.indices.to_numpy(), dtype=np.int32)
         array = column(name, pa.string())
         if array is None:
             return (default,), np.zeros(n, dtype=np.int32)
         if name != "symbol":
             array = array.fill_null(default)
         encoded = array.fill_null("").dictionary_encode()
-        names = tuple(encoded.dictionary.to_pylist())
-        return names, np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int32)
+        return tuple(encoded.dictionary.to_pylist()), np.asarray(encoded.indices.to_numpy(), dtype=np.int32)
 
     values: dict[str, Floats] = {}
     for name in VALUES:
         array = column(name, pa.float64())
         if array is None:
-            values[name] = np.full(n, np.nan)
+            values[name] = absent(n)
             continue
         values[name] = np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
         # A NaN that was given is no missing value. It is kept as an infinity, which no column may hold.
@@ -336,7 +380,7 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
             raise BlockError("wrong_market", f"a tick block is of one market; this one names {sorted(markets)}")
         market = markets.pop() if markets else market
     market = market or "US"
-    if not _fits(_MARKET, market):
+    if not is_market(market):
         raise BlockError(
             "invalid", f"market {market[:40]!r} of a tick block is no capital letters and digits, at most 8"
         )

@@ -36,7 +36,7 @@ from processors.feeds.tick_rows import (
     usable_source,
 )
 from topics.market import VALUES
-from topics.ticks import MISSING, Ints
+from topics.ticks import MISSING, Ints, absent
 from topics.times import FIRST_TS, LAST_TS, parse_ts
 
 #: Bytes read at a time.
@@ -173,7 +173,7 @@ class CsvTicks:
                 if int((~np.isfinite(values[name])).sum()) != table.column(name).null_count:
                     return None
             else:
-                values[name] = np.full(n, np.nan)
+                values[name] = absent(n)
         seq = np.full(n, MISSING, dtype=np.int64)
         if "seq" in self.names:
             column = table.column("seq")

@@ -26,7 +26,7 @@ from processors.feeds.tick_rows import (
     usable_source,
 )
 from topics.market import VALUES
-from topics.ticks import MISSING, Ints
+from topics.ticks import MISSING, Ints, absent
 from topics.times import FIRST_TS, LAST_TS, format_ts
 
 #: Rows read at a time.
@@ -150,7 +150,7 @@ def _rows(batch: pa.RecordBatch) -> TickRows:
             column = batch.column(name).cast(pa.float64(), safe=False)
             values[name] = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
         else:
-            values[name] = np.full(n, np.nan)
+            values[name] = absent(n)
     seq = np.full(n, MISSING, dtype=np.int64)
     if "seq" in names:
         given = batch.column("seq")

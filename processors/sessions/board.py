@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from topics.instrument import parse_symbol
 from topics.market import PRICES
-from topics.ticks import TickColumns
+from topics.ticks import TickColumns, is_absent
 
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int64]
@@ -65,35 +65,37 @@ class Board:
         """The code of an instrument that has been seen."""
         return self._codes.get(symbol)
 
-    def codes(self, names: tuple[str, ...], used: NDArray[np.int32]) -> Codes:
-        """Board codes of the names that ``used`` points to, shape (len(names),); -1 for names without a usable row."""
-        codes = np.full(len(names), -1, dtype=np.int64)
-        for i in np.unique(used).tolist():
-            codes[i] = self._code(names[i])
-        return codes
-
-    def source_codes(self, names: tuple[str, ...], used: NDArray[np.int32]) -> Codes:
-        """Codes of the sources that ``used`` points to, shape (len(names),); -1 for those without a usable row."""
-        codes = np.full(len(names), -1, dtype=np.int64)
-        for i in np.unique(used).tolist():
-            codes[i] = self._source_code(names[i])
-        return codes
-
-    def apply(self, columns: TickColumns, rows: NDArray[np.intp], symbol: Codes, source: Codes) -> None:
-        """Take up rows that are in order for each instrument; of several rows of one instrument the last one counts.
-
-        ``symbol`` and ``source`` are board codes, shape (len(rows),).
-        """
-        ts = columns.event_ts[rows]
+    def apply(self, columns: TickColumns) -> None:
+        """Take up ticks that are in order for each instrument; of several of one instrument the last one counts."""
+        symbol, source = self.codes(columns), self._source_codes_of(columns)
+        ts = columns.event_ts
         self.ts[symbol] = ts
         for name in PRICES:
-            column = columns.values[name][rows]
-            there = ~np.isnan(column)
-            if there.any():
-                self.prices[name][symbol[there]] = column[there]
-                if name in _TIMED:
-                    self.times[name][symbol[there]] = ts[there]
-                    self.origins[name][symbol[there]] = source[there]
+            column = columns.values[name]
+            if is_absent(column):
+                continue
+            at, made, by = symbol, ts, source
+            missing = np.isnan(column)
+            if missing.any():
+                there = ~missing
+                column, at, made, by = column[there], at[there], made[there], by[there]
+            self.prices[name][at] = column
+            if name in _TIMED:
+                self.times[name][at] = made
+                self.origins[name][at] = by
+
+    def codes(self, columns: TickColumns) -> Codes:
+        """Board code of the instrument of each tick; those that are new are put on the board."""
+        codes = np.full(len(columns.symbols), -1, dtype=np.int64)
+        for i in _used(columns.symbol, len(columns.symbols)):
+            codes[i] = self._code(columns.symbols[i])
+        return codes[columns.symbol]
+
+    def _source_codes_of(self, columns: TickColumns) -> Codes:
+        codes = np.full(len(columns.sources), -1, dtype=np.int64)
+        for i in _used(columns.source, len(columns.sources)):
+            codes[i] = self._source_code(columns.sources[i])
+        return codes[columns.source]
 
     def quote(self, symbol: str) -> Quote | None:
         """The newest price: settle, middle of the quote, or last; of equally new ones the first of these."""
@@ -186,6 +188,11 @@ class Board:
         self.prices = {name: _moved(column, keep, size, np.nan) for name, column in self.prices.items()}
         self.times = {name: _moved(column, keep, size, 0) for name, column in self.times.items()}
         self.origins = {name: _moved(column, keep, size, 0) for name, column in self.origins.items()}
+
+
+def _used(codes: NDArray[np.int32], count: int) -> list[int]:
+    """Which of ``count`` codes occur, rising."""
+    return np.flatnonzero(np.bincount(codes, minlength=count)).tolist()
 
 
 def _moved(column: NDArray[Any], keep: list[int], size: int, empty: float) -> NDArray[Any]:

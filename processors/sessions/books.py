@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from processors.signals.liquidity import top_depth_usd
 from processors.signals.order_flow import OrderFlow, OrderFlowValue
@@ -21,44 +21,71 @@ from topics.times import SECOND
 VX_MULTIPLIER = 1000
 #: Displayed size is gone in seconds: an older quote is no depth.
 MAX_AGE = 5 * SECOND
+#: Ticks that may wait.
+_MOST: Final = 32_768
+_FIELDS: Final = ("size", "bid", "bid_size", "ask", "ask_size")
 
 
 @lru_cache(maxsize=4096)
 def _expiry(symbol: str) -> date | None:
-    """Expiry of a VX contract; None for every other instrument."""
-    instrument = parse_symbol(symbol)
+    """Expiry of a VX contract; None for every other instrument, and for what is none."""
+    try:
+        instrument = parse_symbol(symbol)
+    except ValueError:  # refused rows bring such names too
+        return None
     return instrument.expiry if instrument.kind == "future" and instrument.root == "VX" else None
 
 
 class Books:
-    """Order flow by contract. Gives the same bits however its rows were cut into blocks."""
+    """Order flow by contract. Gives the same bits however its rows were cut into blocks.
+
+    Ticks wait until somebody asks for their contract: at a mark only that of the front contract is looked at, and those
+    of the others are then taken up many at a time.
+    """
 
     def __init__(self) -> None:
         self._flows: dict[str, OrderFlow] = {}
+        self._waiting: list[TickColumns] = []
+        self._rows = 0
+        self._taken: Counter[str] = Counter()  # how many of these have been taken up, by contract
 
-    def apply(self, columns: TickColumns, rows: NDArray[np.intp]) -> None:
-        """Take up rows, rising in event time for each instrument."""
-        values = columns.values
-        quoted = ~np.isnan(values["bid"][rows]) | ~np.isnan(values["ask"][rows])
-        traded = ~np.isnan(values["size"][rows])
-        for code in np.unique(columns.symbol[rows[quoted | traded]]).tolist():
-            name = columns.symbols[code]
-            if _expiry(name) is None:
-                continue
-            flow = self._flows.setdefault(name, OrderFlow())
-            mine = columns.symbol[rows] == code
-            quotes, trades = rows[mine & quoted], rows[mine & traded]
-            flow.add(
-                columns.event_ts[quotes],
-                values["bid"][quotes],
-                values["bid_size"][quotes],
-                values["ask"][quotes],
-                values["ask_size"][quotes],
-                columns.event_ts[trades],
-            )
+    def apply(self, columns: TickColumns) -> None:
+        """Take up ticks, rising in event time for each instrument."""
+        self._waiting.append(columns)
+        self._rows += len(columns)
+        if self._rows > _MOST:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Take up everything that waits."""
+        for name in sorted({name for columns in self._waiting for name in columns.symbols}):
+            if _expiry(name) is not None:
+                self._take(name)
+        self._waiting.clear()
+        self._rows = 0
+        self._taken.clear()
+
+    def _take(self, name: str) -> None:
+        """Take up the ticks of one contract that wait."""
+        times, figures = [], []
+        for columns in self._waiting[self._taken[name] :]:
+            if name in columns.symbols:
+                rows = np.flatnonzero(columns.symbol == columns.symbols.index(name))
+                times.append(columns.event_ts[rows])
+                figures.append(np.array([columns.values[field][rows] for field in _FIELDS]))
+        self._taken[name] = len(self._waiting)
+        if not any(map(len, times)):
+            return
+        ts, book = np.concatenate(times), np.concatenate(figures, axis=1)
+        size, bid, _, ask, _ = book
+        trades, quoted = ts[~np.isnan(size)], ~(np.isnan(bid) & np.isnan(ask))
+        if len(trades) or quoted.any():
+            _, bid, bid_size, ask, ask_size = book[:, quoted]
+            self._flows.setdefault(name, OrderFlow()).add(ts[quoted], bid, bid_size, ask, ask_size, trades)
 
     def flow(self, symbol: str, ts: int) -> OrderFlowValue | None:
         """The last finished minute of a contract's order flow before ``ts``, ns; None when there was none."""
+        self._take(symbol)
         flow = self._flows.get(symbol)
         return None if flow is None else flow.close(ts)
 
@@ -78,10 +105,12 @@ class Books:
 
     def forget(self, expired: date) -> None:
         """Drop the contracts that have expired by the end of that day."""
+        self._settle()
         self._flows = {name: flow for name, flow in self._flows.items() if (_expiry(name) or date.min) > expired}
 
     def snapshot(self) -> dict[str, Any]:
         """As JSON values."""
+        self._settle()
         return {name: flow.snapshot() for name, flow in self._flows.items()}
 
     @classmethod

@@ -19,7 +19,7 @@ from processors.sessions.strips import Strips, kept
 from processors.signals.calendar import SessionCalendar
 from topics.dead_letter import Refused
 from topics.instrument import ETPS, parse_symbol
-from topics.ticks import MISSING, TickColumns
+from topics.ticks import MISSING, TickColumns, is_absent
 from topics.times import format_ts
 
 Ints = NDArray[np.int64]
@@ -115,30 +115,22 @@ class Prices:
         rows = rows[~repeated & ~refused]
         if not len(rows):
             return applied
-        ts = columns.event_ts[rows]
-        symbol = self.board.codes(columns.symbols, columns.symbol[rows])[columns.symbol[rows]]
-        source = self.board.source_codes(columns.sources, columns.source[rows])[columns.source[rows]]
-        self._bars(columns, rows, symbol, session)
+        used = columns.pick(rows)
+        self._bars(used, session)
+        ts = used.event_ts
         if ts[0] < reached or (ts[1:] < ts[:-1]).any():
-            fresh = ts >= running_max(symbol, ts, self.board.ts)
-            self.counts["ticks:out_of_order"] += int(np.count_nonzero(~fresh))
-            rows, symbol, source = rows[fresh], symbol[fresh], source[fresh]
-        self.counts["ticks:used"] += len(rows)
-        self.board.apply(columns, rows, symbol, source)
-        self.books.apply(columns, rows)
+            used, skipped = _newest(self.board, used)
+            self.counts["ticks:out_of_order"] += skipped
+        self.counts["ticks:used"] += len(used)
+        self.board.apply(used)
+        self.books.apply(used)
         return applied
 
     def _products(self, columns: TickColumns, rows: NDArray[np.intp]) -> int:
         """Take up prices of volatility products, on a board of their own: no session waits for their closes."""
-        if not len(rows):
-            return 0
-        board, taken = self.products, len(rows)
-        symbol = board.codes(columns.symbols, columns.symbol[rows])[columns.symbol[rows]]
-        source = board.source_codes(columns.sources, columns.source[rows])[columns.source[rows]]
-        ts = columns.event_ts[rows]
-        fresh = ts >= running_max(symbol, ts, board.ts)
-        board.apply(columns, rows[fresh], symbol[fresh], source[fresh])
-        return taken
+        if len(rows):
+            self.products.apply(_newest(self.products, columns.pick(rows))[0])
+        return len(rows)
 
     def _repeated(self, columns: TickColumns, rows: NDArray[np.intp], ts: Ints) -> NDArray[np.bool_]:
         """Rows that their source has sent before."""
@@ -150,14 +142,17 @@ class Prices:
         pairs = [(columns.symbols[p // len(columns.sources)], columns.sources[p % len(columns.sources)]) for p in there]
         return self._sequences.duplicates(pairs, pair, seq, ts)
 
-    def _bars(self, columns: TickColumns, rows: NDArray[np.intp], symbol: Ints, session: Session) -> None:
-        last, official = columns.values["last"], columns.official
+    def _bars(self, columns: TickColumns, session: Session) -> None:
+        last = columns.values["last"]
+        if is_absent(last):
+            return
         for name in CORE.values():
-            code = self.board.code(name)
-            if code is None:
+            if name not in columns.symbols:
                 continue
-            there = rows[(symbol == code) & ~official[rows] & ~np.isnan(last[rows])]
-            session.priced(name, last[there], columns.event_ts[there])
+            mine = (columns.symbol == columns.symbols.index(name)) & ~columns.official
+            prices, ts = last[mine], columns.event_ts[mine]
+            there = ~np.isnan(prices)
+            session.priced(name, prices[there], ts[there])
 
     def _officials(
         self,
@@ -224,6 +219,13 @@ class Prices:
         self.books = Books.restore(saved["books"])
         self.products = Board.restore(saved["products"])
         self._sequences = Sequences.restore(saved["sequences"])
+
+
+def _newest(board: Board, columns: TickColumns) -> tuple[TickColumns, int]:
+    """The ticks that are no older than anything the board has of their instrument, and how many others there were."""
+    symbol, ts = board.codes(columns), columns.event_ts
+    fresh = np.flatnonzero(ts >= running_max(symbol, ts, board.ts))
+    return columns.pick(fresh), len(columns) - len(fresh)
 
 
 def _of(columns: TickColumns, usable: NDArray[np.bool_], symbols: frozenset[str]) -> NDArray[np.intp]:

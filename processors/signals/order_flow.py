@@ -1,6 +1,6 @@
 """Order-flow imbalance at the top of one instrument's book."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 
 _SIDES = ("bid", "bid_size", "ask", "ask_size")
+_NONE: Times = np.empty(0, np.int64)
 
 
 class Top(NamedTuple):
@@ -116,21 +117,26 @@ class OrderFlow:
             ValueError: shapes differ, times fall, a figure is infinite or a size below 0; nothing is then taken up.
         """
         ts = self._times(ts, "ts")
-        trades = self._times(np.empty(0, np.int64) if trade_ts is None else trade_ts, "trade_ts")
-        rows = _sides(ts, {"bid": bid, "bid_size": bid_size, "ask": ask, "ask_size": ask_size})
+        trades = self._times(_NONE if trade_ts is None else trade_ts, "trade_ts")
+        rows = _sides(ts, (bid, bid_size, ask, ask_size))
         ends = [int(times[-1]) for times in (ts, trades) if len(times)]
         self._ts = max(ends, default=self._ts)
 
-        shown = ~np.all(np.isnan(rows), axis=0)
-        ts, rows = ts[shown], rows[:, shown]
+        gaps: NDArray[np.bool_] = np.isnan(rows)
+        if gaps.any():
+            shown = ~gaps.all(axis=0)
+            ts, rows = ts[shown], rows[:, shown]
+        book = np.empty((4, len(ts) + 1))
+        book[:, 0], book[:, 1:] = self._sides, rows
         if len(ts):
             self._updated = int(ts[-1])
-        book = _carried_forward(np.column_stack([self._sides, rows]))
-        self._sides = book[:, -1].copy()
-        known = ~np.any(np.isnan(book), axis=0)
+            book = _carried_forward(book)
+            self._sides = book[:, -1].copy()
         # Once known, both sides stay known: what is kept is one stretch to the end.
-        opening = not known[0]
-        book, ts = book[:, known], ts[known[1:]]
+        opening = bool(np.isnan(book[:, 0]).any())
+        if opening:
+            known = ~np.any(np.isnan(book), axis=0)
+            book, ts = book[:, known], ts[known[1:]]
         contributions = _contributions(book)
         if opening and len(ts):
             contributions = np.concatenate([[0.0], contributions])
@@ -141,11 +147,11 @@ class OrderFlow:
     def _collect(self, quoted: Times, ofi: Floats, depth: Floats, traded: Times, opening: bool) -> None:
         """Add quotes and trades, both given by bucket, to the running bucket and those after it."""
         # Older buckets than the last two could never be asked for.
-        for number in np.union1d(quoted, traded)[-2:].tolist():
+        for number in _newest(quoted, traded):
             if self._running is None or number > self._running.number:
                 self._last, self._running = self._running, _Bucket(number)
-            first, end = np.searchsorted(quoted, [number, number + 1]).tolist()
-            first_trade, end_trade = np.searchsorted(traded, [number, number + 1]).tolist()
+            first, end = quoted.searchsorted((number, number + 1)).tolist()
+            first_trade, end_trade = traded.searchsorted((number, number + 1)).tolist()
             running = self._running
             self._running = _Bucket(
                 number,
@@ -169,14 +175,15 @@ class OrderFlow:
 
     def _times(self, ts: Times, name: str) -> Times:
         times = np.asarray(ts)
-        if times.ndim != 1 or not (np.issubdtype(times.dtype, np.integer) or times.size == 0):
+        if times.ndim != 1 or not (times.dtype.kind in "iu" or times.size == 0):
             raise ValueError(f"{name} must be one column of integers, got {times.dtype} of shape {times.shape}")
         times = times.astype(np.int64, copy=False)
         if self._ts is not None and len(times) and times[0] < self._ts:
             raise ValueError(f"{name} must never fall: {int(times[0])} ns comes after {self._ts} ns")
-        falls = np.flatnonzero(times[1:] < times[:-1])
-        if len(falls):
-            earlier, later = times[falls[0] : falls[0] + 2].tolist()
+        falls = times[1:] < times[:-1]
+        if falls.any():
+            at = int(falls.argmax())
+            earlier, later = times[at : at + 2].tolist()
             raise ValueError(f"{name} must never fall: {later} ns comes after {earlier} ns")
         return times
 
@@ -206,21 +213,29 @@ class OrderFlow:
         return flow
 
 
-def _sides(ts: Times, columns: Mapping[str, Floats]) -> Floats:
+def _sides(ts: Times, columns: Sequence[Floats]) -> Floats:
     """The four columns as rows of one array, once they are known to be sound."""
-    for name, column in columns.items():
+    for name, column in zip(_SIDES, columns, strict=True):
         if np.shape(column) != ts.shape:
             raise ValueError(f"{name} must have the shape of ts, {ts.shape}, got {np.shape(column)}")
-        if np.isinf(column).any():
-            raise ValueError(f"{name} must hold finite numbers, or NaN where it is not shown, got an infinite one")
-        if name.endswith("_size") and (np.asarray(column) < 0).any():
-            raise ValueError(f"{name} must be at least 0, got {float(np.nanmin(column))!r}")
-    return np.array([columns[name] for name in _SIDES], dtype=np.float64)
+    rows = np.array(columns, dtype=np.float64)
+    infinite = np.isinf(rows)
+    if infinite.any():
+        name = _SIDES[int(infinite.any(axis=1).argmax())]
+        raise ValueError(f"{name} must hold finite numbers, or NaN where it is not shown, got an infinite one")
+    negative = rows[1::2] < 0
+    if negative.any():
+        which = 1 + 2 * int(negative.any(axis=1).argmax())
+        raise ValueError(f"{_SIDES[which]} must be at least 0, got {float(np.nanmin(rows[which]))!r}")
+    return rows
 
 
 def _carried_forward(rows: Floats) -> Floats:
     """NaN replaced by the last number before it in the same row; leading NaN stay."""
-    at = np.where(np.isnan(rows), 0, np.arange(rows.shape[1]))
+    gaps = np.isnan(rows)
+    if not gaps.any():
+        return rows
+    at = np.where(gaps, 0, np.arange(rows.shape[1]))
     carried: Floats = np.take_along_axis(rows, np.maximum.accumulate(at, axis=1), axis=1)
     return carried
 
@@ -232,6 +247,18 @@ def _contributions(book: Floats) -> Floats:
     bought: Floats = np.where(bid >= bid_before, bid_size, 0.0) - np.where(bid <= bid_before, bid_size_before, 0.0)
     sold: Floats = np.where(ask <= ask_before, ask_size, 0.0) - np.where(ask >= ask_before, ask_size_before, 0.0)
     return bought - sold
+
+
+def _newest(quoted: Times, traded: Times) -> list[int]:
+    """The last two different numbers of two columns that never fall, rising."""
+    ends = {int(column[-1]) for column in (quoted, traded) if len(column)}
+    if not ends:
+        return []
+    newest = max(ends)
+    for column in (quoted, traded):
+        if before := int(column.searchsorted(newest)):
+            ends.add(int(column[before - 1]))
+    return sorted(ends)[-2:]
 
 
 def _added(start: float, addends: Floats) -> float:

@@ -26,10 +26,11 @@ from kafka.structs import TopicPartition as KafkaTopicPartition
 from processors.errors import AlvhError, Fenced, LogUnavailable, Rebalanced, UserError
 from processors.stream.deadline import Caller
 from processors.stream.kafka_access import admin_client
+from processors.stream.kafka_batches import read_columns
 from processors.stream.kafka_client import Settings, explained, explaining, parse_servers
 from processors.stream.kafka_producer import Transactions
-from processors.stream.kafka_reader import Readers, records_of
-from processors.stream.log import Member, Out, Poll, Reach, Record, TopicPartition
+from processors.stream.kafka_reader import Readers
+from processors.stream.log import Member, Out, Poll, Reach, Record, Records, TopicPartition
 
 T = TypeVar("T")
 
@@ -240,7 +241,7 @@ class KafkaLog:
         self._partitions: frozenset[int] = frozenset()
         self._sought: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
-        self._ends: dict[KafkaTopicPartition, int] | None = None
+        self._ends: dict[TopicPartition, int] | None = None
         self._reached: dict[TopicPartition, tuple[int, int]] = {}
         self._asked: Future[dict[TopicPartition, tuple[int, int]]] | None = None
         self._ask_again = 0.0
@@ -260,6 +261,7 @@ class KafkaLog:
                     heartbeat_interval_ms=int(min(settings.session_timeout / 3, 3.0) * 1000),
                     max_poll_interval_ms=600_000,
                 )
+                read_columns(self._consumer)
                 self._assignments = _Assignments()
                 self._assignments.consumer = self._consumer
                 self._consumer.subscribe(member.inputs, listener=self._assignments)
@@ -291,7 +293,7 @@ class KafkaLog:
                 self._adopt()
                 return Poll(self._partitions, self._generation)
             if found or not left:
-                brought = {TopicPartition(*tp): records_of(TopicPartition(*tp), some) for tp, some in found.items()}
+                brought = {TopicPartition(*tp): Records.joined(parts) for tp, parts in found.items()}
                 return Poll(self._partitions, self._generation, brought)
 
     def send(self, out: Out) -> None:
@@ -362,15 +364,17 @@ class KafkaLog:
                 self._consumer.resume(KafkaTopicPartition(*tp))
 
     def caught_up(self, tp: TopicPartition) -> bool:
-        """True when the position has reached the last stable offset, asked for once a poll for all partitions."""
+        """True when the position has reached the last stable offset, asked for once a poll for all partitions.
+
+        It is asked on a connection of its own: a broker answers what comes behind a fetch only after that, and a fetch
+        of partitions that are silent waits.
+        """
         if tp not in self._sought:
             return False
         if self._ends is None:
-            owned = [KafkaTopicPartition(*one) for one in self._sought]
-            with explaining("asking how far the inputs reach"):
-                self._ends = self._consumer.end_offsets(owned, timeout_ms=self._timeout)
+            self._ends = self._readers.stable_ends(sorted(self._sought))
         position = self._position(tp)
-        return position is not None and position >= self._ends[KafkaTopicPartition(*tp)]
+        return position is not None and position >= self._ends[tp]
 
     def read(self, tp: TopicPartition) -> Iterator[Record]:
         """Every record committed to ``tp`` up to now.

@@ -57,7 +57,7 @@ class Settings:
     deadline: float = 15.0
     transaction_timeout: float = 10.0
     session_timeout: float = 30.0
-    max_records: int = 2000
+    max_records: int = 20_000
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.security) - set(SECURITY)):

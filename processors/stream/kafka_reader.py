@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from kafka import KafkaConsumer
 from kafka.structs import TopicPartition as KafkaTopicPartition
 
 from processors.errors import DeadlineExceeded
+from processors.stream.kafka_batches import read_columns
 from processors.stream.kafka_client import Settings, explaining
 from processors.stream.log import Record, TopicPartition
 
 #: Seconds within which a commit becomes visible: the broker answers it first and writes its markers then.
 _MARKERS = 0.5
-
-
-def records_of(tp: TopicPartition, found: Iterable[Any]) -> list[Record]:
-    """The client's records as ours."""
-    topic, partition = tp
-    return [
-        Record(topic, partition, r.offset, r.timestamp * 1_000_000, r.key, r.value, tuple(r.headers)) for r in found
-    ]
 
 
 class Readers:
@@ -43,12 +35,16 @@ class Readers:
 
     def stable_end(self, tp: TopicPartition) -> int:
         """The last stable offset: what readers of committed records can see ends here."""
+        return self.stable_ends([tp])[tp]
+
+    def stable_ends(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The last stable offset of each partition, asked for together."""
         consumer = self._take()
-        one = KafkaTopicPartition(*tp)
-        with explaining(f"asking for the end of {tp.topic} partition {tp.partition}"):
-            offset: int = consumer.end_offsets([one], timeout_ms=self._timeout)[one]
+        wanted = [KafkaTopicPartition(*tp) for tp in tps]
+        with explaining(f"asking for the end of {', '.join(f'{one.topic}/{one.partition}' for one in wanted)}"):
+            ends = consumer.end_offsets(wanted, timeout_ms=self._timeout)
         self._idle.append(consumer)
-        return offset
+        return {TopicPartition(*one): ends[one] for one in wanted}
 
     def read(
         self, tp: TopicPartition, start: int, target: int, *, stable: int | None = None, ask: bool = False
@@ -79,7 +75,7 @@ class Readers:
                 with explaining(where, "Read"):
                     found = consumer.poll(timeout_ms=100).get(one, [])
                     reached = consumer.position(one, timeout_ms=0)
-                yield from (record for record in records_of(tp, found) if record.offset < target)
+                yield from (record for part in found for record in part if record.offset < target)
                 if reached is not None and reached > position:
                     position, moved = reached, time.monotonic()
                 elif stable is not None and position >= stable and time.monotonic() - moved > _MARKERS:
@@ -105,4 +101,6 @@ class Readers:
         if self._idle:
             return self._idle.pop()
         with explaining("connecting a consumer"):
-            return KafkaConsumer(**self._settings.consumer())
+            consumer = KafkaConsumer(**self._settings.consumer())
+        read_columns(consumer)
+        return consumer

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from itertools import chain
+from typing import Any, NamedTuple, Protocol, overload
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -35,6 +36,64 @@ class Record:
     def header(self, name: str) -> bytes | None:
         """The first header of that name."""
         return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Records(Sequence[Record]):
+    """Records of one partition in offset order, as columns: a :class:`Record` is made only where one is asked for.
+
+    The columns are lists of equal length, named and meant as the fields of a record.
+    """
+
+    topic: str
+    partition: int
+    offsets: Sequence[int]
+    timestamps: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    headers: Sequence[Headers]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Records:
+        """The columns of at least one record, all of the same partition."""
+        first = records[0]
+        return cls(
+            first.topic,
+            first.partition,
+            [r.offset for r in records],
+            [r.timestamp for r in records],
+            [r.key for r in records],
+            [r.value for r in records],
+            [r.headers for r in records],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Records]) -> Records:
+        """The columns of at least one part of one partition, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            parts[0].topic,
+            parts[0].partition,
+            *(list(chain.from_iterable(columns)) for columns in zip(*(part._columns for part in parts), strict=True)),
+        )
+
+    @property
+    def _columns(self) -> tuple[Sequence[Any], ...]:
+        return self.offsets, self.timestamps, self.keys, self.values, self.headers
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @overload
+    def __getitem__(self, which: int) -> Record: ...
+    @overload
+    def __getitem__(self, which: slice) -> Records: ...
+
+    def __getitem__(self, which: int | slice) -> Record | Records:
+        if isinstance(which, slice):
+            return Records(self.topic, self.partition, *(column[which] for column in self._columns))
+        return Record(self.topic, self.partition, *(column[which] for column in self._columns))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.stream.log import Record
-from processors.stream.processor import Decoded, Segment
+from processors.stream.processor import Decoded, Run, Segment
 from topics.dead_letter import Refused
 
 _FOREVER = np.iinfo(np.int64).max
@@ -25,11 +25,56 @@ _FOREVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True)
 class Buffered:
-    """A record that waits for its turn: its rows' merge keys and its content, or why it is refused."""
+    """What waits for its turn: a record with its rows, or a run of records with a row each, which may be parted.
 
-    record: Record
+    Attributes:
+        records: the one record, or that of each row.
+        keys: merge key of each row, int64 ns.
+        body: the content, or why the record is refused.
+        start, stop: the rows of the body that wait here.
+    """
+
+    records: Sequence[Record]
     keys: NDArray[np.int64]
     body: Any
+    start: int
+    stop: int
+
+    @property
+    def first(self) -> int:
+        """Merge key of the first row."""
+        return int(self.keys[self.start])
+
+    @property
+    def last(self) -> int:
+        """Merge key of the last row."""
+        return int(self.keys[self.stop - 1])
+
+    @property
+    def count(self) -> int:
+        """Number of records."""
+        return 1 if len(self.records) == 1 else self.stop - self.start
+
+    @property
+    def next_offset(self) -> int:
+        """Offset behind the last record."""
+        return self.records[0 if len(self.records) == 1 else self.stop - 1].offset + 1
+
+    def reach(self, limit: int) -> int:
+        """Merge key of the last row that is taken together with the rows whose keys are at most ``limit``."""
+        if len(self.records) == 1:
+            return self.last
+        return int(self.keys[self._rows(limit) - 1])
+
+    def parted(self, limit: int) -> tuple[Buffered, Buffered] | None:
+        """The records whose keys are at most ``limit`` and the others, if there are both and they can be parted."""
+        at = self._rows(limit)
+        if len(self.records) == 1 or not self.start < at < self.stop:
+            return None
+        return replace(self, stop=at), replace(self, start=at)
+
+    def _rows(self, limit: int) -> int:
+        return self.start + int(np.searchsorted(self.keys[self.start : self.stop], limit, side="right"))
 
 
 @dataclass(slots=True)
@@ -42,6 +87,7 @@ class Channel:
         time: merge key of the last row taken, ns; 0 before the first.
         ahead: merge key of the last row buffered, ns.
         position: offset of the next record to take.
+        waiting, rows: number of records in the queue, and of their rows.
         idle_since, ahead_since: since when, in seconds of the loop's clock, nothing has come; and since when only what
             is no record lies between the position and what has been read.
     """
@@ -52,29 +98,54 @@ class Channel:
     time: int = 0
     ahead: int = 0
     queue: deque[Buffered] = field(default_factory=deque)
+    waiting: int = 0
+    rows: int = 0
     idle_since: float | None = None
     ahead_since: float | None = None
 
     def put(self, record: Record, content: Decoded | Refused) -> int:
         """Buffer a record and return its number of rows. A refused record stands at the time the input has reached."""
         if isinstance(content, Refused):
-            keys, body = np.array([self.ahead], dtype=np.int64), content
-        elif len(content.times) == 1:
-            self.ahead = max(self.ahead, int(content.times[0]))
-            keys, body = np.array([self.ahead], dtype=np.int64), content.body
-        else:
-            keys = np.maximum.accumulate(np.maximum(content.times, self.ahead))
-            self.ahead, body = int(keys[-1]) if len(keys) else self.ahead, content.body
-        self.queue.append(Buffered(record, keys, body))
+            return self._put([record], np.array([self.ahead], dtype=np.int64), content)
+        return self._put([record], self._keys(content.times), content.body)
+
+    def put_run(self, records: Sequence[Record], run: Run) -> int:
+        """Buffer records that were decoded together and return their number."""
+        return self._put(records, self._keys(run.times), run.body)
+
+    def _keys(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        if len(times) == 1:
+            return np.array([max(self.ahead, int(times[0]))], dtype=np.int64)
+        return np.maximum.accumulate(np.maximum(times, self.ahead))
+
+    def _put(self, records: Sequence[Record], keys: NDArray[np.int64], body: Any) -> int:
+        self.queue.append(Buffered(records, keys, body, 0, len(keys)))
+        self.ahead = int(keys[-1])
+        self.waiting += len(records)
+        self.rows += len(keys)
         self.idle_since = None
         return len(keys)
 
+    def head(self, limit: int) -> int:
+        """Number of entries at the head of the queue whose keys are all at most ``limit``; a run is parted there."""
+        for count, buffered in enumerate(self.queue):
+            if buffered.last > limit:
+                parts = buffered.parted(limit)
+                if parts is None:
+                    return count
+                self.queue[count] = parts[0]
+                self.queue.insert(count + 1, parts[1])
+                return count + 1
+        return len(self.queue)
+
     def take(self, count: int) -> list[Buffered]:
-        """Remove the first ``count`` records and move on behind them."""
+        """Remove the first ``count`` entries of the queue and move on behind them."""
         taken = [self.queue.popleft() for _ in range(count)]
         if taken:
-            self.position = taken[-1].record.offset + 1
-            self.time = int(taken[-1].keys[-1])
+            self.position = taken[-1].next_offset
+            self.time = taken[-1].last
+            self.waiting -= sum(buffered.count for buffered in taken)
+            self.rows -= sum(buffered.stop - buffered.start for buffered in taken)
         return taken
 
 
@@ -90,7 +161,7 @@ def merge(channels: Sequence[Channel], silent: Sequence[bool]) -> list[Segment]:
     if not filled:
         return []
     if len(filled) == 1:
-        return [Segment(b.record, b.body, 0, len(b.keys), b.keys) for b in taken[filled[0]]]
+        return [_segment(b, b.start, b.stop) for b in taken[filled[0]]]
     return _interleave([(i, b) for i in filled for b in taken[i]])
 
 
@@ -100,12 +171,12 @@ def holding(channels: Sequence[Channel], silent: Sequence[bool]) -> list[Channel
     A record waits for every input that may still bring an earlier row, and for the records that begin before it ends,
     which wait in their turn.
     """
-    heads = [(int(channel.queue[0].keys[0]), j) for j, channel in enumerate(channels) if channel.queue]
+    heads = [(channel.queue[0].first, j) for j, channel in enumerate(channels) if channel.queue]
     if not heads:
         return []
-    _, first = min(heads)
+    earliest, first = min(heads)
     # How far each input's records must be taken together with the next one: the merge key of their last row.
-    reach = {first: int(channels[first].queue[0].keys[-1])}
+    reach = {first: channels[first].queue[0].reach(earliest)}
     open_ends = [first]
     held: set[int] = set()
     while open_ends:
@@ -118,28 +189,28 @@ def holding(channels: Sequence[Channel], silent: Sequence[bool]) -> list[Channel
             if not silent[i] and channel.ahead <= limit:
                 held.add(i)
             for buffered in channel.queue:
-                if int(buffered.keys[0]) > limit:
+                if buffered.first > limit:
                     break
-                if int(buffered.keys[-1]) > reach.get(i, -1):
-                    reach[i] = int(buffered.keys[-1])
+                if (last := buffered.reach(limit)) > reach.get(i, -1):
+                    reach[i] = last
                     if i not in open_ends:
                         open_ends.append(i)
     return [channel for i, channel in enumerate(channels) if i in held]
 
 
 def _takeable(channels: Sequence[Channel], silent: Sequence[bool]) -> list[int]:
-    """How many records of each input can be taken."""
+    """How many entries of each input's queue can be taken. A run that can be taken in part is parted."""
     n = len(channels)
     # Rows still to come from input i have keys of at least bounds[i]; of equal keys the earlier input goes first.
     bounds = [_FOREVER if silent[i] else channels[i].ahead for i in range(n)]
     counts = []
     for j, channel in enumerate(channels):
         limit = min((bounds[i] if j < i else bounds[i] - 1 for i in range(n) if i != j), default=_FOREVER)
-        counts.append(_head(channel, limit))
+        counts.append(channel.head(limit))
     # A record left behind holds back all rows that come after its first one; whole records held back hold back more.
     while True:
         left = [
-            (int(channel.queue[count].keys[0]), j)
+            (channel.queue[count].first, j)
             for j, (channel, count) in enumerate(zip(channels, counts, strict=True))
             if count < len(channel.queue)
         ]
@@ -147,7 +218,7 @@ def _takeable(channels: Sequence[Channel], silent: Sequence[bool]) -> list[int]:
             return counts
         key, holder = min(left)
         kept = [
-            count if j == holder else min(count, _head(channel, key if j < holder else key - 1))
+            count if j == holder else min(count, channel.head(key if j < holder else key - 1))
             for j, (channel, count) in enumerate(zip(channels, counts, strict=True))
         ]
         if kept == counts:
@@ -155,29 +226,22 @@ def _takeable(channels: Sequence[Channel], silent: Sequence[bool]) -> list[int]:
         counts = kept
 
 
-def _head(channel: Channel, limit: int) -> int:
-    """Number of records at the head of the queue whose keys are all at most ``limit``."""
-    count = 0
-    for buffered in channel.queue:
-        if int(buffered.keys[-1]) > limit:
-            break
-        count += 1
-    return count
-
-
 def _interleave(records: Sequence[tuple[int, Buffered]]) -> list[Segment]:
     """The rows of records of several inputs by (key, input, place), cut into segments of one record each."""
-    lengths = [len(b.keys) for _, b in records]
-    keys = np.concatenate([b.keys for _, b in records])
+    lengths = [b.stop - b.start for _, b in records]
+    keys = np.concatenate([b.keys[b.start : b.stop] for _, b in records])
     inputs = np.repeat([i for i, _ in records], lengths)
     owner = np.repeat(np.arange(len(records)), lengths)
-    row = np.concatenate([np.arange(length) for length in lengths])
+    row = np.concatenate([np.arange(b.start, b.stop) for _, b in records])
     order = np.lexsort((inputs, keys))  # stable: rows of one input stay in their places
     owner, row = owner[order], row[order]
     starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
     segments = []
     for start, stop in zip(starts, np.r_[starts[1:], len(owner)], strict=True):
         buffered = records[owner[start]][1]
-        first, last = int(row[start]), int(row[stop - 1]) + 1
-        segments.append(Segment(buffered.record, buffered.body, first, last, buffered.keys[first:last]))
+        segments.append(_segment(buffered, int(row[start]), int(row[stop - 1]) + 1))
     return segments
+
+
+def _segment(buffered: Buffered, start: int, stop: int) -> Segment:
+    return Segment(buffered.records, buffered.body, start, stop, buffered.keys[start:stop])

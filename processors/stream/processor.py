@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.stream.log import Out, Record
+from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
 
 
@@ -39,18 +39,42 @@ class Decoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """Rows ``start`` to ``stop`` of one record, in their place in the order of all inputs.
+class Run:
+    """Records ``start`` to ``stop`` of those that were given to :meth:`Processor.gather`, decoded together.
 
-    ``keys`` are the merge keys of these rows, int64 ns, never falling: the largest event time that this input had
-    reached at each row.
+    ``times`` is the event time of each, int64 ns, shape (stop - start,); ``body`` has a row for each.
     """
 
-    record: Record
+    start: int
+    stop: int
+    times: NDArray[np.int64]
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Rows ``start`` to ``stop`` of one record, or of several that were decoded together, in the order of all inputs.
+
+    Attributes:
+        records: the record that holds all rows of the body, or the record of each row.
+        keys: the merge keys of these rows, int64 ns, never falling: the largest event time that this input had
+            reached at each row.
+    """
+
+    records: Sequence[Record]
     body: Any
     start: int
     stop: int
     keys: NDArray[np.int64]
+
+    @property
+    def record(self) -> Record:
+        """The record of the first row."""
+        return self.place(self.start)[0]
+
+    def place(self, row: int) -> tuple[Record, int]:
+        """The record of a row of the body, and which row of that record it is."""
+        return (self.records[0], row) if len(self.records) == 1 else (self.records[row], 0)
 
 
 class Task(Protocol):
@@ -93,6 +117,12 @@ class Processor(Protocol):
 
     def decode(self, record: Record) -> Decoded:
         """A record's content. Raises :class:`topics.dead_letter.Refused` for one that cannot be used at all."""
+
+    def gather(self, records: Records) -> Sequence[Run]:
+        """Runs of records, in order, that are decoded together; :meth:`decode` sees all the others. May be empty.
+
+        It makes no difference to what comes out whether a record is in a run or not.
+        """
 
     def task(self, partition: int) -> Task:
         """A task with no history."""

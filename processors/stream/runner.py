@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from processors.errors import PartitionStalled, Rebalanced, StateMismatch
 from processors.stream.lifecycle import Lifecycle
-from processors.stream.log import Log, Out, Poll, TopicPartition
+from processors.stream.log import Log, Out, Poll, Records, TopicPartition
 from processors.stream.log import Record as LogRecord
 from processors.stream.merge import Channel, holding, merge
 from processors.stream.metrics import STREAM_METRICS, Metrics
@@ -32,8 +32,9 @@ logger = logging.getLogger("alvh.stream.runner")
 
 #: Key of the changelog record that holds a task's input positions and stream times.
 POSITIONS_KEY = b"#positions"
-#: Records that may wait in one input before it is paused, and below which it is read on.
-PAUSE_AT, RESUME_AT = 20_000, 5_000
+#: Records that may wait in one input before it is paused, and below which it is read on; and rows of tick blocks.
+PAUSE_AT, RESUME_AT = 40_000, 10_000
+PAUSE_ROWS, RESUME_ROWS = 500_000, 100_000
 #: Seconds between two updates of what the metrics page says of each input.
 _SHOW_INTERVAL = 1.0
 _ANEW = "reset the group and its changelog to compute the state anew"
@@ -296,20 +297,27 @@ class Runner:
     # Processing
 
     def _buffer(self, polled: Poll) -> None:
-        for tp, records in polled.records.items():
+        for tp, brought in polled.records.items():
             part = self._parts.get(tp.partition)
-            if part is None:
+            if part is None or not brought:
                 continue
+            records = brought if isinstance(brought, Records) else Records.of(brought)
             channel = next(c for c in part.channels if c.topic == tp.topic)
-            rows = refusals = 0
-            for record in records:
-                content = self._decode(record)
-                refusals += isinstance(content, Refused)
-                rows += channel.put(record, content)
+            rows = refusals = at = 0
+            for run in (*self.processor.gather(records), None):
+                for i in range(at, len(records) if run is None else run.start):
+                    record = records[i]
+                    content = self._decode(record)
+                    refusals += isinstance(content, Refused)
+                    rows += channel.put(record, content)
+                if run is not None:
+                    rows += channel.put_run(records[run.start : run.stop], run)
+                    at = run.stop
             self.metrics.inc("alvh_records_total", len(records) - refusals, tp.topic, "used")
             self.metrics.inc("alvh_records_total", refusals, tp.topic, "refused")
             self.metrics.inc("alvh_rows_total", rows, tp.topic)
-            if len(channel.queue) >= PAUSE_AT and tp.topic not in part.paused:
+            full = channel.waiting >= PAUSE_AT or channel.rows >= PAUSE_ROWS
+            if full and tp.topic not in part.paused:
                 part.paused.add(tp.topic)
                 self.log.pause([tp])
 
@@ -347,9 +355,10 @@ class Runner:
         self.metrics.observe("alvh_process_seconds", self._clock() - started)
         self._outs += outs
         self._urgent = self._urgent or any(out.urgent for out in outs)
-        part.newest = max(segment.record.timestamp for segment in segments)
+        part.newest = max(segment.place(segment.stop - 1)[0].timestamp for segment in segments)
         part.dirty = True
-        self._resume(partition, part, [channel for channel in part.channels if len(channel.queue) <= RESUME_AT])
+        read_on = [c for c in part.channels if c.waiting <= RESUME_AT and c.rows <= RESUME_ROWS]
+        self._resume(partition, part, read_on)
         return sum(segment.stop - segment.start for segment in segments)
 
     def _resume(self, partition: int, part: _Part, channels: Sequence[Channel]) -> None:
@@ -457,7 +466,7 @@ class Runner:
                 place = (channel.topic, str(partition))
                 self._shown.add(place)
                 self.metrics.set("alvh_stream_time_seconds", channel.time / SECOND, *place)
-                self.metrics.set("alvh_buffered_records", len(channel.queue), *place)
+                self.metrics.set("alvh_buffered_records", channel.waiting, *place)
                 reach = self.log.reach(TopicPartition(channel.topic, partition))
                 if reach is not None:
                     self.metrics.set("alvh_lag_records", reach.lag, *place)

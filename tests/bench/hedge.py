@@ -108,7 +108,7 @@ def _segment(message: Regime | OptionChain | Portfolio) -> Segment:
         topic, key, ts = HEDGE_REGIMES, message.market, message.event_ts
     record = Record(topic, 0, 0, ts, key.encode(), value, headers)
     decoded = HEDGER.decode(record)
-    return Segment(record, decoded.body, 0, 1, decoded.times)
+    return Segment([record], decoded.body, 0, 1, decoded.times)
 
 
 def _book(name: str, number: int, as_of: int, positions: Sequence[Position] = ()) -> Portfolio:

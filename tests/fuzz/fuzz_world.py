@@ -13,15 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from fuzz_inputs import Input
 from fuzz_strict import check_output, strict
 from history import create, join, processors
 
 from processors.errors import AlvhError
-from processors.stream.log import Out, Record, TopicPartition
+from processors.stream.log import Out, Record, Records, TopicPartition
 from processors.stream.memory import MemoryCluster
 from processors.stream.metrics import Metrics
-from processors.stream.processor import Decoded, Processor, Segment
+from processors.stream.processor import Decoded, Processor, Run, Segment
 from processors.stream.runner import POSITIONS_KEY, Runner
 from topics.catalog import ALL_TOPICS, CHANGELOGS, DEAD_LETTERS, PROCESSORS, changelog
 from topics.dead_letter import Refused
@@ -83,6 +84,18 @@ class Spied:
         self.decoded[place].append(found)
         return found
 
+    def gather(self, records: Records) -> Sequence[Run]:
+        try:
+            runs = self._real.gather(records)
+        except Exception as error:
+            self.faults.append(fault_of(f"{self.name} gathers {records.topic}", error))
+            return ()
+        for run in runs:
+            for place, ts in enumerate(run.times.tolist(), run.start):
+                decoded = Decoded(np.array([ts], dtype=np.int64), run.body)
+                self.decoded[records.topic, records.offsets[place]].append(decoded)
+        return runs
+
     def task(self, partition: int) -> _SpiedTask:
         return _SpiedTask(self, self._real.task(partition))
 
@@ -94,7 +107,11 @@ class _SpiedTask:
 
     def process(self, segments: Sequence[Segment]) -> list[Out]:
         for segment in segments:
-            self._spied.worked[segment.record.topic, segment.record.offset].append((segment.start, segment.stop))
+            if len(segment.records) == 1:
+                self._spied.worked[segment.record.topic, segment.record.offset].append((segment.start, segment.stop))
+                continue
+            for record in segment.records[segment.start : segment.stop]:
+                self._spied.worked[record.topic, record.offset].append((0, 1))
         try:
             outs: list[Out] = self._task.process(segments)
         except Exception as error:

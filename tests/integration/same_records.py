@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from processors.stream.log import Out, Record
+from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
-from processors.stream.processor import Decoded, Input, Segment
+from processors.stream.processor import Decoded, Input, Run, Segment
 
 
 class Copy:
@@ -21,6 +21,9 @@ class Copy:
 
     def decode(self, record: Record) -> Decoded:
         return Decoded(np.array([record.offset + 1], dtype=np.int64), record.value)
+
+    def gather(self, records: Records) -> Sequence[Run]:
+        return ()
 
     def task(self, partition: int) -> CopyTask:
         return CopyTask(self.outputs[0], partition)

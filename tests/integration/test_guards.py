@@ -24,9 +24,9 @@ from processors.errors import AlvhError, DeadlineExceeded, Fenced, LogUnavailabl
 from processors.stream import kafka as stream_kafka
 from processors.stream import kafka_producer, kafka_reader
 from processors.stream.kafka import KafkaCluster, KafkaLog
-from processors.stream.log import Member, Out, Record, TopicPartition
+from processors.stream.log import Member, Out, Record, Records, TopicPartition
 from processors.stream.metrics import Metrics
-from processors.stream.processor import Decoded, Input, Segment
+from processors.stream.processor import Decoded, Input, Run, Segment
 from processors.stream.runner import Runner
 from topics.catalog import DEAD_LETTERS, changelog
 
@@ -308,7 +308,7 @@ class CountingConsumer(KafkaConsumer):  # type: ignore[misc]
     def poll(self, *arguments: Any, **named: Any) -> Any:
         found = super().poll(*arguments, **named)
         for records in found.values():
-            self.at = records[-1].offset + 1
+            self.at = records[-1].offsets[-1] + 1
         return found
 
     def position(self, tp: Any, **named: Any) -> int:
@@ -486,6 +486,9 @@ class Total:
 
     def decode(self, record: Record) -> Decoded:
         return Decoded(np.array([record.offset + 1], dtype=np.int64), int(record.value or b"0"))
+
+    def gather(self, records: Records) -> Sequence[Run]:
+        return ()
 
     def task(self, partition: int) -> _TotalTask:
         return _TotalTask(self.outputs[0])

@@ -56,7 +56,7 @@ def run(task: AlerterTask, regimes: Sequence[Regime]) -> list[Alert]:
             HEDGE_REGIMES, 0, n, message.event_ts, message.market.encode(), message.canonical(), JSON_HEADERS
         )
         decoded = Alerter().decode(record)
-        segments.append(Segment(record, decoded.body, 0, 1, decoded.times))
+        segments.append(Segment([record], decoded.body, 0, 1, decoded.times))
     outs = task.process(segments)
     assert {out.topic for out in outs} <= {ALERTS}
     alerts = [Alert.model_validate_json(out.value or b"") for out in outs]

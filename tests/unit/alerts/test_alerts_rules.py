@@ -177,7 +177,7 @@ def test_dead_letters_are_told_at_the_first_and_once_more_when_they_are_many() -
 def segment(topic: str, message: Message, offset: int) -> Segment:
     record = Record(topic, 0, offset, NOON, b"key", message.canonical(), JSON_HEADERS)
     decoded = Alerter().decode(record)
-    return Segment(record, decoded.body, 0, 1, decoded.times)
+    return Segment([record], decoded.body, 0, 1, decoded.times)
 
 
 def story() -> list[Segment]:

@@ -37,7 +37,7 @@ def run(task: HedgeTask, *messages: Message) -> list[Rebalance]:
             ts, name = message.as_of, message.portfolio_id  # type: ignore[attr-defined]
             record = Record(PORTFOLIO_SNAPSHOTS, 0, 0, ts, name.encode(), value, headers)
         decoded = HEDGER.decode(record)
-        segments.append(Segment(record, decoded.body, 0, 1, decoded.times))
+        segments.append(Segment([record], decoded.body, 0, 1, decoded.times))
     return [Rebalance.model_validate_json(out.value or b"") for out in task.process(segments)]
 
 

@@ -53,7 +53,7 @@ def _record(message: Message, key: bytes | None = b"", offset: int = 0, timestam
 def _segment(message: Message, offset: int = 0) -> Segment:
     record = _record(message, offset=offset)
     decoded = HEDGER.decode(record)
-    return Segment(record, decoded.body, 0, 1, decoded.times)
+    return Segment([record], decoded.body, 0, 1, decoded.times)
 
 
 def _run(task: HedgeTask, *messages: Message) -> list[Rebalance]:

@@ -51,7 +51,7 @@ def _segment(message: Message) -> Segment:
     )
     record = Record(topic, 0, 0, ts, key.encode(), value, headers)
     decoded = HEDGER.decode(record)
-    return Segment(record, decoded.body, 0, 1, decoded.times)
+    return Segment([record], decoded.body, 0, 1, decoded.times)
 
 
 def _play(task: HedgeTask, messages: list[Message]) -> tuple[list[bytes], dict[bytes, bytes | None]]:

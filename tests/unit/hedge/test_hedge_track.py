@@ -42,7 +42,7 @@ def segment(message: Message) -> Segment:
         assert isinstance(message, Portfolio)
         record = Record(PORTFOLIO_SNAPSHOTS, 0, 0, message.as_of, message.portfolio_id.encode(), value, headers)
     decoded = HEDGER.decode(record)
-    return Segment(record, decoded.body, 0, 1, decoded.times)
+    return Segment([record], decoded.body, 0, 1, decoded.times)
 
 
 def run(task: HedgeTask, messages: Sequence[Message]) -> list[Rebalance]:

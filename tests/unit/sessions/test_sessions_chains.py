@@ -154,14 +154,14 @@ def test_every_chain_reaches_every_partition_before_the_regime_of_its_instant_an
             assert kinds[i + 1] == (Regime, ts)
     (made,) = [e for e in emissions if isinstance(e.message, OptionChain) and e.message.expiries]
     record = Record(HEDGE_REGIMES, 0, 0, made.message.event_ts, b"US", b"", ())
-    outs = task.outs(made, Segment(record, None, 0, 1, np.zeros(1, dtype=np.int64)), 0)
+    outs = task.outs(made, Segment([record], None, 0, 1, np.zeros(1, dtype=np.int64)), 0)
     assert [(out.topic, out.key, out.partition) for out in outs] == [(HEDGE_REGIMES, b"US", p) for p in range(3)]
     hedger = Hedger(CALIBRATION)
     sent = Record(HEDGE_REGIMES, 0, 0, made.message.event_ts, b"US", outs[0].value, JSON_HEADERS)
     decoded = hedger.decode(sent)
     assert decoded.body == made.message
     hedge = hedger.task(0)
-    assert hedge.process([Segment(sent, decoded.body, 0, 1, decoded.times)]) == []
+    assert hedge.process([Segment([sent], decoded.body, 0, 1, decoded.times)]) == []
     assert set(hedge.snapshot()) == {b"chain/US"}
 
 

@@ -235,7 +235,7 @@ def _of_books() -> set[str]:
     )
     now = int(columns.event_ts[-1])
     books, depths = Books(), Depths()
-    books.apply(columns, np.arange(n))
+    books.apply(columns)
     depths.apply(Flow(symbol=symbol, event_ts=now, depth_bid_usd=1e6, depth_ask_usd=2e6))
     return {*books.features(symbol, now), *depths.features(now)}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from processors.stream.log import Record
 from processors.stream.merge import Channel, holding, merge
-from processors.stream.processor import Decoded, Segment
+from processors.stream.processor import Decoded, Run, Segment
 from topics.dead_letter import Refused
 
 generated = settings(
@@ -20,7 +20,8 @@ generated = settings(
 
 #: Event times of one record's rows; None is a record that is refused, 0 a row that is.
 Times = list[int] | None
-_RECORDS = st.lists(st.one_of(st.none(), st.lists(st.integers(0, 12), min_size=1, max_size=5)), max_size=8)
+_ROWS = st.one_of(*(st.lists(st.integers(0, 12), min_size=1, max_size=most) for most in (1, 1, 5)))
+_RECORDS = st.lists(st.one_of(st.none(), _ROWS, _ROWS), max_size=8)
 _INPUTS = st.lists(_RECORDS, min_size=1, max_size=4)
 
 
@@ -55,6 +56,22 @@ class Source:
         assert rows == (1 if times is None else len(times))
         self.arrived += 1
 
+    def arrive_together(self, most: int) -> None:
+        """Up to ``most`` records, as a run when each has a row, else the first of them alone."""
+        count = 0
+        for times in self.records[self.arrived : self.arrived + most]:
+            if times is None or len(times) > 1:
+                break
+            count += 1
+        if not count:
+            self.arrive()
+            return
+        coming = range(self.arrived, self.arrived + count)
+        times = np.array([(self.records[offset] or [0])[0] for offset in coming], dtype=np.int64)
+        run = Run(0, count, times, [(self.topic, offset) for offset in coming])
+        assert self.channel.put_run([record(self.topic, offset) for offset in coming], run) == count
+        self.arrived += count
+
 
 def oracle(inputs: Sequence[Sequence[Times]]) -> list[tuple[int, int, int, int]]:
     """(key, input, offset, row) of every row in merged order: by the largest time that its input had reached."""
@@ -69,11 +86,12 @@ def oracle(inputs: Sequence[Sequence[Times]]) -> list[tuple[int, int, int, int]]
 
 
 def rows_of(segments: Sequence[Segment]) -> list[tuple[int, int, int, int]]:
-    return [
-        (int(key), int(s.record.topic[1:]), s.record.offset, row)
-        for s in segments
-        for key, row in zip(s.keys, range(s.start, s.stop), strict=True)
-    ]
+    found = []
+    for s in segments:
+        for key, row in zip(s.keys, range(s.start, s.stop), strict=True):
+            record, place = s.place(row)
+            found.append((int(key), int(record.topic[1:]), record.offset, place))
+    return found
 
 
 @generated
@@ -84,15 +102,16 @@ def test_rows_come_in_one_order_however_their_records_arrive(inputs: list[list[T
     segments: list[Segment] = []
     while any(not source.exhausted for source in sources):
         for source in sources:
-            for _ in range(min(data.draw(st.integers(0, 4)), len(source.records) - source.arrived)):
-                source.arrive()
+            for _ in range(data.draw(st.integers(0, 4))):
+                if not source.exhausted:
+                    source.arrive_together(data.draw(st.integers(0, 3)))
         # An input is silent only when it has really shown everything; it need not be noticed at once.
         silent = [source.exhausted and data.draw(st.booleans()) for source in sources]
         taken = merge(channels, silent)
         assert all(len(s.keys) == s.stop - s.start > 0 for s in taken)
         for source in sources:  # a committed position is the start of a record: each one is taken whole or not at all
             seen = {
-                (s.record.offset, row)
+                (s.place(row)[0].offset, s.place(row)[1])
                 for s in taken
                 if s.record.topic == source.channel.topic
                 for row in range(s.start, s.stop)
@@ -160,6 +179,18 @@ def test_of_equal_keys_the_earlier_input_goes_first_and_the_later_one_waits() ->
     assert rows_of(merge([a.channel, b.channel], [False, False])) == [(5, 0, 0, 0)]
     assert holding([a.channel, b.channel], [False, False]) == [a.channel]
     assert rows_of(merge([a.channel, b.channel], [True, False])) == [(5, 1, 0, 0)]
+
+
+def test_a_run_is_taken_as_far_as_it_can_be() -> None:
+    a, b = Source(0, [[5]]), Source(1, [[1], [4], [5], [6], [9]])
+    a.arrive()
+    b.arrive_together(5)
+    assert rows_of(merge([a.channel, b.channel], [False, True])) == [(1, 1, 0, 0), (4, 1, 1, 0), (5, 0, 0, 0)]
+    assert b.channel.position == 2
+    assert (b.channel.waiting, b.channel.rows) == (3, 3)
+    assert holding([a.channel, b.channel], [False, True]) == [a.channel]
+    assert rows_of(merge([a.channel, b.channel], [True, True])) == [(5, 1, 2, 0), (6, 1, 3, 0), (9, 1, 4, 0)]
+    assert (b.channel.position, b.channel.waiting, b.channel.rows, b.channel.time) == (5, 0, 0, 9)
 
 
 def test_a_record_amid_the_rows_of_a_block_waits_with_it_and_splits_it() -> None:

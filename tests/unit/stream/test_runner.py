@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,10 +13,10 @@ import pytest
 import processors.stream.runner as module
 from processors.errors import StateMismatch
 from processors.stream.lifecycle import Lifecycle
-from processors.stream.log import Member, Out, Record, TopicPartition
+from processors.stream.log import Member, Out, Record, Records, TopicPartition
 from processors.stream.memory import MemoryCluster
 from processors.stream.metrics import Metric, Metrics
-from processors.stream.processor import Decoded, Input, Segment
+from processors.stream.processor import Decoded, Input, Run, Segment
 from processors.stream.runner import POSITIONS_KEY, Runner
 from topics.catalog import DEAD_LETTERS
 from topics.dead_letter import Refused
@@ -87,6 +87,7 @@ class ToyTask:
 class Toy:
     """Records are JSON: a list of rows, each with a time, a value and perhaps a key; ``bad`` ones are refused."""
 
+    runs: ClassVar[bool] = False
     max_idle: float = 0.0
     inputs: tuple[Input, ...] = ()
     tasks: list[ToyTask] = field(default_factory=list)
@@ -106,9 +107,28 @@ class Toy:
             raise Refused("invalid", "it says bad")
         return Decoded(np.array([row["t"] for row in rows], dtype=np.int64), rows)
 
+    def gather(self, records: Records) -> list[Run]:
+        """Records with one row each that follow each other, where the test wants runs."""
+        rows = [json.loads(value or b"null") for value in records.values]
+        found, start = [], 0
+        for stop, content in enumerate([*rows, None]):
+            if isinstance(content, list) and len(content) == 1:
+                continue
+            if self.runs and stop > start:
+                body = [row for (row,) in rows[start:stop]]
+                found.append(Run(start, stop, np.array([row["t"] for row in body], dtype=np.int64), body))
+            start = stop + 1
+        return found
+
     def task(self, partition: int) -> ToyTask:
         self.tasks.append(ToyTask())
         return self.tasks[-1]
+
+
+@pytest.fixture(params=[False, True], ids=["singly", "in runs"], autouse=True)
+def _runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds whether records are decoded one by one or together."""
+    monkeypatch.setattr(Toy, "runs", request.param)
 
 
 def rows(*values: int, at: int = 1, topic: str = IN, partition: int = 0, **more: Any) -> Out:
@@ -430,18 +450,19 @@ def _flooded(max_idle: float) -> Rig:
     return Rig(Toy(inputs=(Input(SIDE, max_idle), Input(IN, 0.0))), max_records=10)
 
 
+@pytest.mark.parametrize("limits", [("PAUSE_AT", "RESUME_AT"), ("PAUSE_ROWS", "RESUME_ROWS")])
 def test_a_flooded_input_is_paused_while_it_waits_and_read_on_when_it_has_been_worked_off(
-    monkeypatch: pytest.MonkeyPatch,
+    limits: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PAUSE_AT", 30)
-    monkeypatch.setattr(module, "RESUME_AT", 10)
+    monkeypatch.setattr(module, limits[0], 30)
+    monkeypatch.setattr(module, limits[1], 10)
     rig = _flooded(max_idle=60.0)
     rig.put(*(rows(i, at=i + 1) for i in range(200)))
     runner = rig.runner(commit_interval=0.0)
     steps(runner, 50)
     part = runner._parts[0]
     assert part.paused == {IN}
-    assert len(part.channels[1].queue) == 30, "no more is read than may wait"
+    assert part.channels[1].waiting == 30, "no more is read than may wait"
     assert part.task.seen == []  # type: ignore[attr-defined]
     rig.clock.now += 61
     runner.drain()
