@@ -267,8 +267,12 @@ def test_asked_to_end_it_leaves_nothing_behind(
 
 
 @pytest.mark.kafka
-def test_a_backlog_of_more_than_the_buffers_hold_is_read_to_its_end(broker: str, ticks: list[Out]) -> None:
+def test_a_backlog_of_more_than_the_buffers_hold_is_read_to_its_end(
+    broker: str, ticks: list[Out], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ticks are paused while releases are still being read, and go on afterwards."""
+    monkeypatch.setattr(runner_module, "PAUSE_AT", len(ticks) // 2)
+    monkeypatch.setattr(runner_module, "RESUME_AT", len(ticks) // 8)
     releases = [release("NFP", CALENDAR.open_ts(day) + HOUR, 1.0) for day in CALENDAR.sessions(FIRST, LAST)]
     backlog = [*outs_of(releases, block=None), *ticks]
     expected = uninterrupted(backlog)
