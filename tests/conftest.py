@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 import warnings
 from collections import Counter
@@ -27,7 +26,7 @@ settings.load_profile("alvh")
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS / "integration"))
 
-from kafka_broker import missing, start_kafka  # noqa: E402 - it is found through the line above
+from kafka_broker import end_when_told, missing, start_kafka  # noqa: E402 - it is found through the line above
 
 # how long an example takes says nothing about the product on a busy machine
 hypothesis.settings.register_profile("alvh", deadline=None)
@@ -60,10 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     It reads its own files in a way that Python 3.11 calls outdated; and it drops the socket of a connection that was
     refused without closing it. Such a socket has no local address, by which it is told from a leak of our own.
     """
-    # a run that is told to end takes its brokers with it, as one that is interrupted does
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # a shell makes what it runs in the background deaf to interrupts, and so would be what the tests start
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    end_when_told()
     module = r"kafka\.protocol\.schemas\.load_json|importlib\.resources\._legacy"
     config.addinivalue_line("filterwarnings", f"ignore:(open|read)_text is deprecated:DeprecationWarning:{module}")
     config.addinivalue_line("filterwarnings", f"ignore:{_REFUSED}:ResourceWarning")

@@ -10,6 +10,8 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "integration"), str(TESTS.parent)]
 
+from kafka_broker import end_when_told  # noqa: E402
+
 from chaos import retention, table  # noqa: E402 - they are found through the line above
 from chaos.brokers import three_brokers  # noqa: E402
 from chaos.report import Report  # noqa: E402
@@ -25,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", type=Path, help="page to write the table of all runs into")
     parser.add_argument("--kept", type=Path, help="file of runs that were made before; each new one is added to it")
     given = parser.parse_args(arguments)
+    end_when_told()
     reports = table.read(given.kept) if given.kept is not None else []
     with three_brokers() as brokers:
         runs = [partial(run, seed, schedule(seed), brokers, _say) for seed in given.seeds]

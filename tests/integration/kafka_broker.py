@@ -16,6 +16,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -55,6 +56,15 @@ _JVM = ["-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "
 
 class KafkaNotStartedError(Exception):
     """No broker: what is missing, or what its log says."""
+
+
+def end_when_told() -> None:
+    """Let a termination end this process as an interrupt does, so that it takes its brokers with it.
+
+    A shell makes what it runs in the background deaf to interrupts, and with it all that is started from there.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
 
 
 def missing() -> str | None:

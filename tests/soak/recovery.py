@@ -29,7 +29,7 @@ sys.path.insert(2, str(Path(__file__).resolve().parents[1] / "integration"))
 import soak_page
 from alvh_process import Page, Process, last_poll, rows_read, total
 from history import CALENDAR, processors
-from kafka_broker import KafkaNodes, start_kafka
+from kafka_broker import KafkaNodes, end_when_told, start_kafka
 from soak_market import RECORDS, Market, batches, book
 
 from processors.feeds.feed import records_of
@@ -171,6 +171,7 @@ def main() -> int:
     parser.add_argument("--portfolios", type=int, default=10_000, help="portfolios in the end (default 10000)")
     parser.add_argument("--write", action="store_true", help="write the figures into docs/soak.md")
     given = parser.parse_args()
+    end_when_told()
     rng = random.Random(70)
     with place(given.long, given.session) as long, place(given.short, min(given.session, given.short)) as short:
         rounds = []

@@ -31,7 +31,7 @@ sys.path.insert(2, str(Path(__file__).resolve().parents[1] / "integration"))
 
 import soak_page
 from alvh_process import Process, Sample, buckets, lag, last_poll, rows_read, sample, total
-from kafka_broker import start_kafka
+from kafka_broker import end_when_told, start_kafka
 from soak_market import Market, batches
 from soak_trend import line, quantile, rising, robust_line
 
@@ -124,6 +124,7 @@ class Soak:
 def main() -> int:
     """Run, print, and judge."""
     given = _arguments()
+    end_when_told()
     market = Market(given.session, given.form, given.portfolios)
     with ExitStack() as cleanup:
         url = f"kafka://{_servers(cleanup)}"
