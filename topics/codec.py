@@ -78,16 +78,15 @@ def decode_market(value: bytes | None, headers: Headers = ()) -> Tick | Watermar
     return decode(Tick, value, headers)
 
 
-def plain_json(values: Sequence[bytes | None], headers: Sequence[Headers]) -> tuple[Sequence[int], list[bytes]]:
+def plain_json(values: Sequence[bytes | None], headers: Sequence[Headers]) -> tuple[Sequence[int], Sequence[bytes]]:
     """The records that hold JSON of the size that is taken: their places, rising, and their values.
 
     The headers of a whole poll are mostly the same, and often the same object: each is looked at once.
     """
-    kinds = {id(each): each for each in headers}
+    kinds = dict(zip(map(id, headers), headers, strict=True))
     known = {key for key, each in kinds.items() if each == JSON_HEADERS or _content_type(each) == JSON}
-    plain = [value for value in values if value is not None and len(value) <= MAX_JSON]
-    if len(known) == len(kinds) and len(plain) == len(values):
-        return range(len(values)), plain
+    if len(known) == len(kinds) and all(values) and max(map(len, values), default=0) <= MAX_JSON:  # type: ignore[arg-type]
+        return range(len(values)), values  # type: ignore[return-value]
     places = [
         place
         for place, (value, each) in enumerate(zip(values, headers, strict=True))

@@ -138,9 +138,13 @@ class TickColumns:
         )
 
 
+#: Read-only, and as long as a block may be: a part of it costs nothing.
+_ABSENT: Final[Floats] = np.broadcast_to(np.nan, MAX_ROWS)
+
+
 def absent(n: int) -> Floats:
     """A column of ``n`` missing values: a single NaN that stands for all of them."""
-    return np.broadcast_to(np.nan, n)
+    return _ABSENT[:n] if n <= MAX_ROWS else np.broadcast_to(np.nan, n)
 
 
 def is_absent(column: Floats) -> bool:
@@ -325,11 +329,12 @@ def _check_shared(name: str, array: pa.Array) -> None:
 def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
     n = table.num_rows
     bad = np.zeros(n, dtype=np.bool_)
+    places = {name: place for place, name in enumerate(table.column_names)}
 
     def column(name: str, kind: pa.DataType) -> pa.Array | None:
-        if name not in table.column_names:
+        if name not in places:
             return None
-        chunks = table.column(name)
+        chunks = table.column(places[name])
         array = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
         _check_shared(name, array)
         return array if array.type == kind else array.cast(kind)
@@ -338,8 +343,9 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
         array = column(name, kind)
         if array is None:
             return np.broadcast_to(np.int64(MISSING), n)
-        array = array.cast(pa.int64())
-        numbers = np.asarray(array.fill_null(MISSING).to_numpy(zero_copy_only=False), dtype=np.int64)
+        array = array.view(pa.int64()) if pa.types.is_timestamp(kind) else array.cast(pa.int64())
+        filled = array.fill_null(MISSING) if array.null_count else array
+        numbers = np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.int64)
         if (minus_one := numbers == MISSING).any():
             there = np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
             numbers = np.where(minus_one & there, _MINUS_ONE, numbers)
@@ -347,7 +353,7 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
 
     def codes(name: str, default: str) -> tuple[tuple[str, ...], NDArray[np.int32]]:
         kind = SCHEMA.field(name).type
-        if name in table.column_names and table.schema.field(name).type == kind:
+        if name in places and table.schema.field(places[name]).type == kind:
             array = column(name, kind)
             assert array is not None
             names = tuple(array.dictionary.to_pylist())
@@ -367,11 +373,12 @@ def _columns(table: pa.Table, metadata: Mapping[bytes, bytes]) -> TickColumns:
         if array is None:
             values[name] = absent(n)
             continue
-        values[name] = np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
-        # A NaN that was given is no missing value. It is kept as an infinity, which no column may hold.
-        given = np.isnan(values[name]) & np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
-        if given.any():
-            values[name] = np.where(given, np.inf, values[name])
+        figures = values[name] = np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+        missing = np.isnan(figures)
+        if np.count_nonzero(missing) != array.null_count:
+            # A NaN that was given is no missing value. It is kept as an infinity, which no column may hold.
+            given = missing & np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
+            values[name] = np.where(given, np.inf, figures)
     market = metadata.get(b"market", b"").decode(errors="replace")
     named = column("market", pa.string())
     if named is not None:

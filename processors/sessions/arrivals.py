@@ -29,9 +29,9 @@ def running_max(groups: Ints, values: Ints, carried: Ints) -> Ints:
     """
     order = np.argsort(groups, kind="stable")
     sorted_groups, sorted_values = groups[order], values[order]
-    starts = np.flatnonzero(np.r_[True, sorted_groups[1:] != sorted_groups[:-1]])
+    starts = [0, *(np.flatnonzero(sorted_groups[1:] != sorted_groups[:-1]) + 1).tolist()] if len(values) else []
     before = np.empty(len(values), dtype=np.int64)
-    for start, stop in zip(starts, np.r_[starts[1:], len(values)], strict=True):
+    for start, stop in zip(starts, [*starts[1:], len(values)], strict=True):
         known = carried[sorted_groups[start]]
         before[order[start]] = known
         before[order[start + 1 : stop]] = np.maximum(np.maximum.accumulate(sorted_values[start : stop - 1]), known)
@@ -56,12 +56,16 @@ class Sequences:
             return result
         seqs = np.array([self.newest.get(p, (-1, 0))[0] for p in pairs], dtype=np.int64)
         times = np.array([self.newest.get(p, (-1, 0))[1] for p in pairs], dtype=np.int64)
-        group, numbers, stamps = pair[numbered], seq[numbered], ts[numbered]
-        old = (numbers <= running_max(group, numbers, seqs)) & (stamps <= running_max(group, stamps, times))
-        result[numbered] = old
+        group, numbers, stamps = (
+            (pair, seq, ts) if len(numbered) == len(seq) else (pair[numbered], seq[numbered], ts[numbered])
+        )
+        if not ((numbers[1:] > numbers[:-1]).all() and (numbers > seqs[group]).all()):  # else each is new, as it should
+            result[numbered] = (numbers <= running_max(group, numbers, seqs)) & (
+                stamps <= running_max(group, stamps, times)
+            )
         np.maximum.at(seqs, group, numbers)
         np.maximum.at(times, group, stamps)
-        for i in np.unique(group).tolist():
+        for i in np.flatnonzero(np.bincount(group, minlength=len(pairs))).tolist():
             self.newest[pairs[i]] = (int(seqs[i]), int(times[i]))
         return result
 

@@ -137,22 +137,28 @@ class Prices:
         seq = columns.seq[rows]
         if (seq == MISSING).all():
             return np.zeros(len(rows), dtype=np.bool_)
-        pair = columns.symbol[rows].astype(np.int64) * len(columns.sources) + columns.source[rows]
-        there, pair = np.unique(pair, return_inverse=True)
-        pairs = [(columns.symbols[p // len(columns.sources)], columns.sources[p % len(columns.sources)]) for p in there]
-        return self._sequences.duplicates(pairs, pair, seq, ts)
+        sources = len(columns.sources)
+        pair = columns.symbol[rows] * np.int64(sources) + columns.source[rows]
+        there = np.flatnonzero(np.bincount(pair, minlength=len(columns.symbols) * sources))
+        pairs = [(columns.symbols[p // sources], columns.sources[p % sources]) for p in there.tolist()]
+        return self._sequences.duplicates(pairs, np.searchsorted(there, pair), seq, ts)
 
     def _bars(self, columns: TickColumns, session: Session) -> None:
         last = columns.values["last"]
         if is_absent(last):
             return
+        ordinary = None if not columns.official.any() else ~columns.official
         for name in CORE.values():
             if name not in columns.symbols:
                 continue
-            mine = (columns.symbol == columns.symbols.index(name)) & ~columns.official
-            prices, ts = last[mine], columns.event_ts[mine]
+            mine = columns.symbol == columns.symbols.index(name)
+            rows = np.flatnonzero(mine if ordinary is None else mine & ordinary)
+            prices = last[rows]
             there = ~np.isnan(prices)
-            session.priced(name, prices[there], ts[there])
+            if there.all():
+                session.priced(name, prices, columns.event_ts[rows])
+            else:
+                session.priced(name, prices[there], columns.event_ts[rows[there]])
 
     def _officials(
         self,

@@ -113,7 +113,8 @@ class Session:
 
     def priced(self, symbol: str, prices: NDArray[np.float64], ts: NDArray[np.int64]) -> None:
         """Count prices, shape (n,), and their event times, ns, in the bar when within the hours."""
-        inside = prices[(ts >= self.open_ts) & (ts <= self.closing_ts(symbol))]
+        within = (ts >= self.open_ts) & (ts <= self.closing_ts(symbol))
+        inside = prices if within.all() else prices[within]
         if len(inside):
             bar = self.bars.setdefault(symbol, [float(inside[0])] * 3)
             bar[1:] = max(bar[1], float(inside.max())), min(bar[2], float(inside.min()))
