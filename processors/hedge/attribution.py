@@ -123,13 +123,14 @@ def _moves(
     with localcontext() as context:
         context.prec = _PRECISION
         grid = Decimal(1).scaleb(-digits)
-        on_grid = {
-            name: {layer: Decimal(repr(float(vectors[name][layer]))).quantize(grid) for layer in layers}
-            for name in steps
-        }
         for before, after in pairwise(steps):
             for layer in layers:
-                change = on_grid[after][layer] - on_grid[before][layer]
+                start, end = vectors[before][layer], vectors[after][layer]
+                change = Decimal(0) if start == end else _on_grid(end, grid) - _on_grid(start, grid)
                 if change:
                     found.append((after, layer, change))
     return found
+
+
+def _on_grid(weight: float, grid: Decimal) -> Decimal:
+    return Decimal(repr(float(weight))).quantize(grid)

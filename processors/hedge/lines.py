@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal, Self, TypeAlias
 
 import numpy as np
@@ -102,6 +102,16 @@ class Lines:
 
     def __len__(self) -> int:
         return len(self.layer)
+
+    def contracts(self) -> list[tuple[float, ...]]:
+        """What one contract of each line is: all of its figures but layer and quantities."""
+        columns = (self.multiplier, self.forward, self.dte, self.right, self.strike, self.vol, self.rate)
+        return list(zip(*(each.tolist() for each in columns), strict=True))
+
+    def take(self, which: Sequence[int]) -> Self:
+        """Some of the lines, in the order of their places."""
+        of = {each.name: getattr(self, each.name)[which] for each in fields(self) if each.name != "layer"}
+        return replace(self, layer=tuple(self.layer[i] for i in which), **of)
 
     @property
     def option(self) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from processors.hedge.activation import beta_trigger
-from processors.hedge.aims import Stance, aims
+from processors.hedge.aims import Aims, Stance, aims
 from processors.hedge.band import Pace, Step, stands, target
 from processors.hedge.blocks import blocked, shut_layers
 from processors.hedge.book import Book, ExitView, read_book
@@ -175,7 +175,10 @@ class _Planner:
             theta=self._owned("TT") / self.h if self.h else 0.0,
             deployable=self.deployable,
         )
-        found = aims(rules, self.state, market.signals, openings, stance)
+        known = openings.aims.of(rules, market)
+        if stance not in known:
+            known[stance] = aims(rules, self.state, market.signals, openings, stance)
+        found: Aims = known[stance]
         self.vectors, self.levered = dict(found.vectors), found.levered
         # With the exit of what the second engine adds now: by what it added before, the next look would block instead.
         self.quick_ratio = portfolio_quick_ratio(regime, portfolio, tidy(self.levered) * (self.h or 0.0))
@@ -373,8 +376,8 @@ class _Planner:
                 *((f"cut to {cut:g}",) if cut < 1.0 else ()),
             )
         )
-        step = Step(session_date=self.session_date, key=key, goes=goes, outside=hard, h=tidy(h), held=have, advised={})
         last = self.remembered.get(sleeve)
+        step = Step(session_date=self.session_date, key=key, goes=goes, outside=hard, h=tidy(h), held=have, advised={})
         if standing and last is not None and stands(last, step, self.rules.h_tolerance):
             return last
         budget = max(weights[sleeve], 0.0) * h
@@ -429,7 +432,7 @@ class _Planner:
         lines = book_lines(self.openings, [lot for lots in book.layers.values() for lot in lots], self.engine_share)
         if lines is None or not len(lines) or self.exits.vix is None:
             return None
-        return stress(self.rules.stress, lines, self.exits.vix)
+        return stress(self.rules.stress, lines, self.exits.vix, self.openings.shocks)
 
     @property
     def engine_share(self) -> float:
