@@ -20,7 +20,7 @@ from processors.hedge.track import MarketClose, Track, valued_session
 from processors.signals.calendar import SessionCalendar
 from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
-from processors.stream.processor import Decoded, Input, Run, Segment
+from processors.stream.processor import Alive, Decoded, Input, Run, Segment, unseen
 from topics.calibration import Calibration
 from topics.catalog import HEDGE_REBALANCES, HEDGE_REGIMES, PORTFOLIO_SNAPSHOTS
 from topics.codec import JSON_HEADERS, decode, decode_hedge_input
@@ -136,7 +136,7 @@ class HedgeTask:
         self._changed: dict[str, set[str]] = {"regime": set(), "chain": set()}
         self._counts: Counter[tuple[str, ...]] = Counter()
 
-    def process(self, segments: Sequence[Segment]) -> list[Out]:
+    def process(self, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
         """Apply regimes, chains and snapshots in order and return the rebalances that they cause, in order."""
         outs: list[Out] = []
         for segment in segments:
@@ -144,7 +144,7 @@ class HedgeTask:
             if isinstance(body, OptionChain):
                 self._chain(body)
             else:
-                outs += self._regime(body) if isinstance(body, Regime) else self._snapshot(body)
+                outs += self._regime(body, alive) if isinstance(body, Regime) else self._snapshot(body)
         return outs
 
     def _chain(self, chain: OptionChain) -> None:
@@ -160,7 +160,7 @@ class HedgeTask:
             state.take_chain(chain)
         self._changed["chain"].add(chain.market)
 
-    def _regime(self, regime: Regime) -> list[Out]:
+    def _regime(self, regime: Regime, alive: Alive) -> list[Out]:
         state = self._markets.get(regime.market)
         before = None if state is None else state.regime
         cause = None if before is None else _repeated(before, regime)
@@ -174,7 +174,7 @@ class HedgeTask:
         self._changed["regime"].add(regime.market)
         screen = self._screens.setdefault(regime.market, Screen(self._rules))
         if counted is not None:
-            self._count(screen, *counted)
+            self._count(screen, *counted, alive)
         trigger = _trigger(before, regime)
         if trigger is None:
             return []
@@ -183,13 +183,18 @@ class HedgeTask:
         for outcome, amount in (("evaluated", len(names)), ("quiet", quiet)):
             if amount:
                 self._counts[("alvh_portfolios_screened_total", outcome)] += amount
-        return [out for name in names for out in self._evaluate(name, self._portfolios[name], trigger)]
+        outs: list[Out] = []
+        for name in names:
+            alive()
+            outs += self._evaluate(name, self._portfolios[name], trigger)
+        return outs
 
-    def _count(self, screen: Screen, before: MarketClose, now: MarketClose) -> None:
+    def _count(self, screen: Screen, before: MarketClose, now: MarketClose, alive: Alive) -> None:
         """Count a session for the betas of the portfolios that have a value at its close and at the one before."""
         valued = self._valued.get(before.session_date, set()) & self._valued.get(now.session_date, set())
         for name in valued:
             if name in screen:
+                alive()
                 track = self._tracks[name]
                 if track.count(before, now):
                     self._tracks[name] = track

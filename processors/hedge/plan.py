@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from processors.hedge.activation import beta_trigger
@@ -55,7 +56,7 @@ _CLOSE: Final = 1e-6
 Quantities = Mapping[Sleeve, Mapping[str, int]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """What a portfolio's hedge should become.
 
@@ -89,7 +90,7 @@ class Plan:
     quick_ratio: QuickRatio | None
     engine_share: float
 
-    @property
+    @cached_property
     def moves(self) -> dict[Sleeve, dict[str, tuple[int, int]]]:
         """What is held before and after by symbol, for each layer in which anything changes."""
         if self.contracts is None:

@@ -73,7 +73,7 @@ class Runner:
         commit_interval: seconds after which work without urgent outputs is committed.
         clock: monotonic seconds; only pace and waiting depend on it, never an output.
         enter: told of each :class:`Lifecycle` state that is entered.
-        tick: called once a cycle, to show that the loop lives.
+        tick: called once a cycle, and in what takes long, to show that the loop lives.
         stall_seconds: a partition that has something to read and stands for so long, without a reason, is stalled.
         give_up_seconds: seconds more after which :class:`processors.errors.PartitionStalled` ends the loop.
         quiet: told once a second which partitions have something to read and are not read on: the stalled ones, and
@@ -234,6 +234,7 @@ class Runner:
         task = self.processor.task(partition)
         for key, value in state.items():
             if key != POSITIONS_KEY:
+                self._tick()
                 try:
                     task.restore(key, value)
                 except Exception as error:  # whatever is wrong with the bytes, it is their fault
@@ -342,14 +343,14 @@ class Runner:
         for segment in segments:
             if isinstance(segment.body, Refused):
                 if run:
-                    outs += part.task.process(run)
+                    outs += part.task.process(run, self._tick)
                     run = []
                 original = segment.record.value or b""
                 outs.append(dead_letter_out(segment.record, 0, segment.body, int(segment.keys[0]), original))
             else:
                 run.append(segment)
         if run:
-            outs += part.task.process(run)
+            outs += part.task.process(run, self._tick)
         self.metrics.observe("alvh_process_seconds", self._clock() - started)
         self._outs += outs
         self._urgent = self._urgent or any(out.urgent for out in outs)
@@ -411,9 +412,11 @@ class Runner:
         }
         try:
             for out in self._outs:
+                self._tick()
                 self.log.send(out)
             for partition, changed in snapshots.items():
                 for key, value in changed.items():
+                    self._tick()
                     self.log.send(Out(self._changelog, key, value, partition=partition))
             self.log.commit(positions)
         except Rebalanced:

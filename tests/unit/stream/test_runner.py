@@ -16,7 +16,7 @@ from processors.stream.lifecycle import Lifecycle
 from processors.stream.log import Member, Out, Record, Records, TopicPartition
 from processors.stream.memory import MemoryCluster
 from processors.stream.metrics import Metric, Metrics
-from processors.stream.processor import Decoded, Input, Run, Segment
+from processors.stream.processor import Alive, Decoded, Input, Run, Segment, unseen
 from processors.stream.runner import POSITIONS_KEY, Runner
 from topics.catalog import DEAD_LETTERS
 from topics.dead_letter import Refused
@@ -47,7 +47,7 @@ class ToyTask:
         self.seen: list[str] = []
         self.counted = 0
 
-    def process(self, segments: Sequence[Segment]) -> list[Out]:
+    def process(self, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
         outs = []
         for segment in segments:
             for place in range(segment.start, segment.stop):
