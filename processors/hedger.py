@@ -172,7 +172,7 @@ class HedgeTask:
             self._markets[regime.market] = state
         counted = state.take(regime)
         self._changed["regime"].add(regime.market)
-        screen = self._screens.setdefault(regime.market, Screen(self._rules))
+        screen = self._screen(regime.market)
         if counted is not None:
             self._count(screen, *counted, alive)
         trigger = _trigger(before, regime)
@@ -208,7 +208,7 @@ class HedgeTask:
             return []
         if known is not None and known.portfolio.market != portfolio.market:
             self._screens[known.portfolio.market].forget(name)
-        self._screens.setdefault(portfolio.market, Screen(self._rules)).add(name)
+        self._screen(portfolio.market).add(name)
         memory = Memory() if known is None else known.memory.model_copy(update={"positions": None})
         held = self._portfolios[name] = Held(portfolio, memory)
         session = valued_session(self._calendar, portfolio.as_of)
@@ -237,6 +237,11 @@ class HedgeTask:
                 del self._valued[gone]
         for day in now:
             self._valued.setdefault(day, set()).add(name)
+
+    def _screen(self, market: str) -> Screen:
+        if market not in self._screens:
+            self._screens[market] = Screen(self._rules)
+        return self._screens[market]
 
     def _drag(self, name: str) -> float | None:
         """What the hedge of a portfolio has cost; worked out once, since it takes long."""
@@ -291,7 +296,7 @@ class HedgeTask:
     def restore(self, key: bytes, value: bytes) -> None:
         """Take back one key's state. Raises ValueError for a key or version that this code does not know."""
         kind, _, name = key.decode().partition("/")
-        state = json.loads(value)
+        state = json.loads(value.decode())
         if kind not in VERSIONS:
             raise ValueError(f"unknown state key {key!r}")
         if (version := state.get("version")) not in VERSIONS[kind]:
@@ -310,7 +315,7 @@ class HedgeTask:
                 market.take_chain(chain)
         elif kind == "portfolio":
             _check_parts(state, "portfolio", "memory")
-            self._screens.setdefault(market_of(state), Screen(self._rules)).add(name)
+            self._screen(market_of(state)).add(name)
             self._portfolios.restore(name, value)
         elif kind == "beta":
             _check_parts(state, "values", "beta")

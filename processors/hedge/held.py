@@ -25,6 +25,8 @@ _WHOLE: Final = 3
 
 _ROWS: Final = frozenset({"positions", "premiums", "targets"})
 
+_MARKET: Final = Portfolio.model_fields["market"].default
+
 
 class Held(NamedTuple):
     """A portfolio's newest snapshot, and what is remembered of it."""
@@ -70,7 +72,7 @@ class Held(NamedTuple):
 
 def market_of(saved: Mapping[str, Any]) -> str:
     """The market of the portfolio in a document. ValueError when it names none."""
-    market = saved["portfolio"].get("market", Portfolio.model_fields["market"].default)
+    market = saved["portfolio"].get("market", _MARKET)
     if not isinstance(market, str):
         raise ValueError(f"market {market!r} is no name")
     return market

@@ -221,15 +221,17 @@ class Runner:
 
     def _restore(self, partition: int) -> _Part:
         state: dict[bytes, bytes] = {}
+        count = 0
         for record in self.log.read(TopicPartition(self._changelog, partition)):
             self._tick()
-            self.metrics.inc("alvh_restore_records_total")
+            count += 1
             if record.key is None:
                 continue
             if record.value is None:
                 state.pop(record.key, None)
             else:
                 state[record.key] = record.value
+        self.metrics.inc("alvh_restore_records_total", count)
         positions, times = self._positions(partition, state.get(POSITIONS_KEY))
         task = self.processor.task(partition)
         for key, value in state.items():

@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -122,26 +122,25 @@ def _book(name: str, number: int, as_of: int, positions: Sequence[Position] = ()
     )
 
 
-def _settled(clock: Clock) -> dict[bytes, bytes]:
-    """State of a market and of one portfolio of each size, once their hedge has come to rest."""
-    task, state = HEDGER.task(0), {}
+def settled(clock: Clock, *, betas: bool = False) -> dict[bytes, bytes]:
+    """State of a market and of one portfolio of each size, once their hedge has come to rest; without their betas."""
+    task, state = HEDGER.task(0), dict[bytes, bytes]()
     start = clock.calendar.close_ts(clock.day)
     task.process([_segment(_book(f"t{number:02d}", number, start)) for number in range(SIZES)])
     for _ in range(SETTLE):
         task.process([_segment(message) for message in clock.next("moderate", 18.0)])
         state |= {key: value for key, value in task.snapshot().items() if value is not None}
-    return state
+    return {key: value for key, value in state.items() if betas or not key.startswith(b"beta/")}
 
 
-def _many(state: dict[bytes, bytes], n: int) -> dict[bytes, bytes]:
+def many(state: Mapping[bytes, bytes], n: int) -> dict[bytes, bytes]:
     """The same with as many portfolios as asked for, each like one of those."""
     found = {key: value for key, value in state.items() if key.startswith((b"regime/", b"chain/"))}
     for i in range(n):
-        old, new = f"t{i % SIZES:02d}", f"p{i:05d}"
-        value = state[f"portfolio/{old}".encode()]
-        found[f"portfolio/{new}".encode()] = value.replace(
-            f'"portfolio_id":"{old}"'.encode(), f'"portfolio_id":"{new}"'.encode()
-        )
+        for kind in ("portfolio", "beta"):
+            value = state.get(f"{kind}/t{i % SIZES:02d}".encode())
+            if value is not None:
+                found[f"{kind}/p{i:05d}".encode()] = value
     return found
 
 
@@ -164,7 +163,7 @@ def _timed(task: HedgeTask, messages: list[Any]) -> tuple[float, int]:
 
 def _bytes(state: dict[bytes, bytes], clock: Clock) -> tuple[float, float]:
     """Bytes of memory, and of the changelog, that each portfolio takes."""
-    sample = _many(state, SAMPLE)
+    sample = many(state, SAMPLE)
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -184,9 +183,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default 5)")
     given = parser.parse_args()
     n, clock = given.portfolios, Clock()
-    state = _settled(clock)
+    state = settled(clock)
     memory, changelog = _bytes(state, clock)
-    task = _restored(_many(state, n))
+    task = _restored(many(state, n))
     _timed(task, clock.next("moderate", 18.0))  # after a restart all are evaluated once
     screen = task._screens["US"]
     quiet, all_of_them, passed = [], [], []
