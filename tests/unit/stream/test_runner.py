@@ -554,6 +554,25 @@ def test_running_ends_when_it_is_told_to_and_tells_its_states() -> None:
     assert len(beats) >= 4
 
 
+def test_what_takes_long_shows_that_the_loop_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, beats, seen = Rig(), list[int](), list[int]()
+    process = ToyTask.process
+
+    def long(task: ToyTask, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
+        before = len(beats)
+        alive()
+        seen.append(len(beats) - before)
+        return process(task, segments, alive)
+
+    monkeypatch.setattr(ToyTask, "process", long)
+    rig.put(*(rows(i) for i in range(10)))
+    runner = rig.runner(commit_interval=0.0)
+    runner._tick = lambda: beats.append(1)
+    steps(runner, 2)
+    assert seen == [1]
+    assert len(beats) >= 2 + 1 + len(rig.sums()), "at each cycle, in the processing, and with each output"
+
+
 def test_what_was_done_is_counted_when_it_is_committed() -> None:
     rig = Rig()
     rig.put(rows(1, 2, 3), rows(4, at=7), Out(IN, b"k", b'"bad"', partition=0))
