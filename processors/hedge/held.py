@@ -13,10 +13,10 @@ A default that changes is another version: what was left out would come back as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from processors.hedge.memory import Memory, Premium
+from processors.hedge.memory import Memory
 from topics.message import LAYERS, tidy
 from topics.portfolio import Portfolio, Position
 
@@ -63,7 +63,7 @@ class Held(NamedTuple):
         if "positions" in memory:
             remembered["positions"] = _positions(memory["positions"])
         if "premiums" in memory:
-            remembered["premiums"] = tuple(Premium(day=day, paid=paid) for day, paid in memory["premiums"])
+            remembered["premiums"] = tuple({"day": day, "paid": paid} for day, paid in memory["premiums"])
         if "targets" in memory:
             weights = zip(LAYERS, memory["targets"], strict=True)
             remembered["targets"] = {layer: weight for layer, weight in weights if weight is not None}
@@ -91,8 +91,8 @@ def _row(position: Position) -> list[Any]:
     return row
 
 
-def _positions(rows: Sequence[Sequence[Any]]) -> tuple[Position, ...]:
-    return tuple(Position(**dict(zip(("symbol", "quantity", "layer", "price"), row, strict=False))) for row in rows)
+def _positions(rows: Iterable[Iterable[Any]]) -> tuple[dict[str, Any], ...]:
+    return tuple(dict(zip(("symbol", "quantity", "layer", "price"), row, strict=False)) for row in rows)
 
 
 def _short(number: float) -> float | int:

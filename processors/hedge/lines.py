@@ -52,10 +52,12 @@ class Line:
     engine: float = 0.0
 
     def __post_init__(self) -> None:
-        finite(self.quantity, "quantity")
-        finite(self.rate, "rate")
-        for name in ("multiplier", "forward", "dte"):
-            positive(getattr(self, name), name)
+        sound = math.isfinite(self.quantity + self.rate) and min(self.multiplier, self.forward, self.dte) > 0.0
+        if not (sound and math.isfinite(self.multiplier + self.forward + self.dte)):
+            finite(self.quantity, "quantity")
+            finite(self.rate, "rate")
+            for name in ("multiplier", "forward", "dte"):
+                positive(getattr(self, name), name)
         if self.right not in (FUTURE, 1, -1):
             raise ValueError(f"right must be 0 (future), +1 (call) or -1 (put), got {self.right!r}")
         if (self.right == FUTURE) != (self.strike is None) or (self.right == FUTURE) != (self.vol is None):
@@ -87,18 +89,24 @@ class Lines:
     def of(cls, lines: Iterable[Line]) -> Self:
         """The columns of these lines."""
         rows = tuple(lines)
-        return cls(
-            layer=tuple(row.layer for row in rows),
-            quantity=column(row.quantity for row in rows),
-            multiplier=column(row.multiplier for row in rows),
-            forward=column(row.forward for row in rows),
-            dte=column(row.dte for row in rows),
-            right=column(row.right for row in rows),
-            strike=column(row.forward if row.strike is None else row.strike for row in rows),
-            vol=column(0.0 if row.vol is None else row.vol for row in rows),
-            rate=column(row.rate for row in rows),
-            engine=column(row.engine for row in rows),
+        table = np.array(
+            [
+                (
+                    row.quantity,
+                    row.multiplier,
+                    row.forward,
+                    row.dte,
+                    row.right,
+                    row.forward if row.strike is None else row.strike,
+                    0.0 if row.vol is None else row.vol,
+                    row.rate,
+                    row.engine,
+                )
+                for row in rows
+            ],
+            dtype=np.float64,
         )
+        return cls(tuple(row.layer for row in rows), *np.ascontiguousarray(table.reshape(len(rows), 9).T))
 
     def __len__(self) -> int:
         return len(self.layer)

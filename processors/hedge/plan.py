@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 from processors.hedge.activation import beta_trigger
@@ -377,15 +377,16 @@ class _Planner:
                 *((f"cut to {cut:g}",) if cut < 1.0 else ()),
             )
         )
+        begun = partial(
+            Step, session_date=self.session_date, key=key, goes=goes, outside=hard, h=tidy(h), held=have
+        )
         last = self.remembered.get(sleeve)
-        step = Step(session_date=self.session_date, key=key, goes=goes, outside=hard, h=tidy(h), held=have, advised={})
-        if standing and last is not None and stands(last, step, self.rules.h_tolerance):
+        if standing and last is not None and stands(last, begun(advised={}), self.rules.h_tolerance):
             return last
         budget = max(weights[sleeve], 0.0) * h
         opens = self._opens(sleeve) and cut > 0.0
         sized = size(lots, self._slots(sleeve, budget), budget, opens, max(aim, 0.0) * h, rolls_only=frozen)
-        advised = {symbol: n for symbol, n in sized.quantities().items() if n or symbol in have}
-        return step.model_copy(update={"advised": advised})
+        return begun(advised={symbol: n for symbol, n in sized.quantities().items() if n or symbol in have})
 
     def _positions(self, contracts: Quantities) -> list[Position]:
         """The book after the trade, at what was paid for what is kept and what is asked for what is added."""

@@ -78,9 +78,10 @@ def stress(rules: StressRules, lines: Lines, vix: float, shocks: Memo | None = N
     """
     vix = positive(vix, "vix")
     change = _changes(rules, lines, vix) if shocks is None or not len(lines) else _known(rules, lines, vix, shocks)
+    made: list[list[float]] = (change * lines.engine).tolist()
     return tuple(
-        Outcome(s.name, lines.by_layer(row * lines.quantity), math.fsum((row * lines.engine).tolist()))
-        for s, row in zip(rules.scenarios, change, strict=True)
+        Outcome(s.name, lines.by_layer(row), math.fsum(engine))
+        for s, row, engine in zip(rules.scenarios, change * lines.quantity, made, strict=True)
     )
 
 
