@@ -36,6 +36,8 @@ POSITIONS_KEY = b"#positions"
 PAUSE_AT, RESUME_AT = 20_000, 5_000
 #: Seconds between two updates of what the metrics page says of each input.
 _SHOW_INTERVAL = 1.0
+#: Records of a changelog that are counted together.
+_COUNTED = 500
 _ANEW = "reset the group and its changelog to compute the state anew"
 #: Seconds after which the position of an input is moved over what is no record.
 _PASS_INTERVAL = 30.0
@@ -223,8 +225,11 @@ class Runner:
         state: dict[bytes, bytes] = {}
         count = 0
         for record in self.log.read(TopicPartition(self._changelog, partition)):
-            self._tick()
             count += 1
+            if count == _COUNTED:
+                self._tick()
+                self.metrics.inc("alvh_restore_records_total", count)
+                count = 0
             if record.key is None:
                 continue
             if record.value is None:
