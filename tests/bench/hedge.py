@@ -222,7 +222,8 @@ def main() -> None:
         seconds, events = _timed(task, now.next("elevated", 24.0))
         rows.append(("a change of state, a rebalance published for each", n, events, seconds))
     lines = [
-        f"`python tests/bench/hedge.py`, one process, medians of {given.rounds} rounds.",
+        f"`python tests/bench/hedge.py --portfolios {' '.join(map(str, given.portfolios))} --rounds {given.rounds}`, "
+        f"one process, medians of {given.rounds} rounds.",
         "",
         "| regime update | portfolios | evaluated | seconds | microseconds a portfolio | and for each evaluated |",
         "|---|---:|---:|---:|---:|---:|",
