@@ -18,7 +18,7 @@ from processors.alerts.transition import transition_alert
 from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
 from processors.stream.partitioner import partition_for
-from processors.stream.processor import Decoded, Input, Run, Segment
+from processors.stream.processor import Alive, Decoded, Input, Run, Segment, unseen
 from topics.alert import Alert
 from topics.catalog import ALERTS, DEAD_LETTERS, HEDGE_REBALANCES, HEDGE_REGIMES
 from topics.codec import JSON_HEADERS, decode, decode_hedge_input
@@ -81,7 +81,7 @@ class AlerterTask:
         self._changed: set[bytes] = set()
         self._counts: Counter[tuple[str, ...]] = Counter()
 
-    def process(self, segments: Sequence[Segment]) -> list[Out]:
+    def process(self, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
         """The alerts that the segments cause, in order."""
         outs = []
         for segment in segments:

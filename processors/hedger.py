@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from processors.hedge import MarketState, Memory, Trigger, evaluate, opened
+from processors.hedge.at_rest import AtRest
 from processors.hedge.blocks import frozen
 from processors.hedge.drag import DragTrack
+from processors.hedge.held import Held, market_of
 from processors.hedge.screen import Screen
-from processors.hedge.track import Track, valued_session
+from processors.hedge.track import MarketClose, Track, valued_session
 from processors.signals.calendar import SessionCalendar
 from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
-from processors.stream.processor import Decoded, Input, Run, Segment
+from processors.stream.processor import Alive, Decoded, Input, Run, Segment, unseen
 from topics.calibration import Calibration
 from topics.catalog import HEDGE_REBALANCES, HEDGE_REGIMES, PORTFOLIO_SNAPSHOTS
 from topics.codec import JSON_HEADERS, decode, decode_hedge_input
@@ -37,8 +40,14 @@ FUTURE: Final = 5 * MINUTE
 #: What is held in whole numbers.
 _WHOLE: Final = ("future", "option", "etp")
 
-#: Version of this processor's state in the changelog.
-VERSION: Final = 3
+#: Versions of the state in the changelog that this code reads, by kind; the last one is written.
+VERSIONS: Final[Mapping[str, tuple[int, ...]]] = {
+    "regime": (3,),
+    "chain": (3,),
+    "portfolio": (3, 4),
+    "beta": (3,),
+    "drag": (3,),
+}
 
 METRICS: Final = (
     Metric("alvh_portfolios", "gauge", "Portfolios known."),
@@ -113,16 +122,21 @@ class HedgeTask:
         self._markets: dict[str, MarketState] = {}
         #: Chains of markets that have no regime yet.
         self._early: dict[str, OptionChain] = {}
-        self._portfolios: dict[str, Portfolio] = {}
+        self._portfolios = AtRest("portfolio", VERSIONS["portfolio"][-1], Held.document, Held.read)
+        self._tracks = AtRest("beta", VERSIONS["beta"][-1], Track.document, lambda name, saved: Track.restore(saved))
+        self._drags = AtRest(
+            "drag", VERSIONS["drag"][-1], DragTrack.document, lambda name, saved: DragTrack.restore(saved)
+        )
+        #: What the drags come to, once somebody has asked.
+        self._dragged: dict[str, float | None] = {}
+        #: Portfolios by the sessions at whose close they have a value.
+        self._valued: dict[date, set[str]] = {}
         self._screens: dict[str, Screen] = {}
-        self._memories: dict[str, Memory] = {}
-        self._tracks: dict[str, Track] = {}
-        self._drags: dict[str, DragTrack] = {}
         self._calendar = SessionCalendar("XNYS")
-        self._changed: dict[str, set[str]] = {kind: set() for kind in ("regime", "chain", "portfolio", "beta", "drag")}
+        self._changed: dict[str, set[str]] = {"regime": set(), "chain": set()}
         self._counts: Counter[tuple[str, ...]] = Counter()
 
-    def process(self, segments: Sequence[Segment]) -> list[Out]:
+    def process(self, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
         """Apply regimes, chains and snapshots in order and return the rebalances that they cause, in order."""
         outs: list[Out] = []
         for segment in segments:
@@ -130,7 +144,7 @@ class HedgeTask:
             if isinstance(body, OptionChain):
                 self._chain(body)
             else:
-                outs += self._regime(body) if isinstance(body, Regime) else self._snapshot(body)
+                outs += self._regime(body, alive) if isinstance(body, Regime) else self._snapshot(body)
         return outs
 
     def _chain(self, chain: OptionChain) -> None:
@@ -146,7 +160,7 @@ class HedgeTask:
             state.take_chain(chain)
         self._changed["chain"].add(chain.market)
 
-    def _regime(self, regime: Regime) -> list[Out]:
+    def _regime(self, regime: Regime, alive: Alive) -> list[Out]:
         state = self._markets.get(regime.market)
         before = None if state is None else state.regime
         cause = None if before is None else _repeated(before, regime)
@@ -158,70 +172,101 @@ class HedgeTask:
             self._markets[regime.market] = state
         counted = state.take(regime)
         self._changed["regime"].add(regime.market)
+        screen = self._screen(regime.market)
         if counted is not None:
-            for name, track in self._tracks.items():
-                if self._portfolios[name].market == regime.market and track.count(*counted):
-                    self._changed["beta"].add(name)
+            self._count(screen, *counted, alive)
         trigger = _trigger(before, regime)
         if trigger is None:
             return []
-        screen = self._screens.setdefault(regime.market, Screen(self._rules))
         names = screen.loud(state)
         quiet = len(screen) - len(names)
         for outcome, amount in (("evaluated", len(names)), ("quiet", quiet)):
             if amount:
                 self._counts[("alvh_portfolios_screened_total", outcome)] += amount
-        return [out for name in names for out in self._evaluate(name, trigger)]
+        outs: list[Out] = []
+        for name in names:
+            alive()
+            outs += self._evaluate(name, self._portfolios[name], trigger)
+        return outs
+
+    def _count(self, screen: Screen, before: MarketClose, now: MarketClose, alive: Alive) -> None:
+        """Count a session for the betas of the portfolios that have a value at its close and at the one before."""
+        valued = self._valued.get(before.session_date, set()) & self._valued.get(now.session_date, set())
+        for name in valued:
+            if name in screen:
+                alive()
+                track = self._tracks[name]
+                if track.count(before, now):
+                    self._tracks[name] = track
 
     def _snapshot(self, portfolio: Portfolio) -> list[Out]:
         name = portfolio.portfolio_id
         known = self._portfolios.get(name)
-        cause = None if known is None else _superseded(known, portfolio)
+        cause = None if known is None else _superseded(known.portfolio, portfolio)
         if cause is not None:
             self._counts[("alvh_snapshots_ignored_total", cause)] += 1
             return []
-        self._keep(portfolio)
-        memory = self._memories.get(name, Memory())
-        self._memories[name] = memory.model_copy(update={"positions": None})
-        self._changed["portfolio"].add(name)
+        if known is not None and known.portfolio.market != portfolio.market:
+            self._screens[known.portfolio.market].forget(name)
+        self._screen(portfolio.market).add(name)
+        memory = Memory() if known is None else known.memory.model_copy(update={"positions": None})
+        held = self._portfolios[name] = Held(portfolio, memory)
         session = valued_session(self._calendar, portfolio.as_of)
         if session is not None:
-            self._tracks.setdefault(name, Track()).snapshot_taken(portfolio, session)
-            self._changed["beta"].add(name)
-            drag = self._drags.get(name, DragTrack())
-            if drag.snapshot_taken(portfolio, session):
-                self._drags[name] = drag
-                self._changed["drag"].add(name)
-        return self._evaluate(name, "snapshot") if portfolio.market in self._markets else []
+            self._take_values(portfolio, session)
+        return self._evaluate(name, held, "snapshot") if portfolio.market in self._markets else []
 
-    def _keep(self, portfolio: Portfolio) -> None:
-        """Take a snapshot as the portfolio's newest; it is loud until it is evaluated."""
+    def _take_values(self, portfolio: Portfolio, session: date) -> None:
+        """Take up what a portfolio, and its hedge, was worth at the close of a session."""
         name = portfolio.portfolio_id
-        known = self._portfolios.get(name)
-        if known is not None and known.market != portfolio.market:
-            self._screens[known.market].forget(name)
-        self._portfolios[name] = portfolio
-        self._screens.setdefault(portfolio.market, Screen(self._rules)).add(name)
+        track = self._tracks.get(name) or Track()
+        before = tuple(track.values)
+        track.snapshot_taken(portfolio, session)
+        self._tracks[name] = track
+        self._index(name, before, track.values)
+        drag = self._drags.get(name) or DragTrack()
+        if drag.snapshot_taken(portfolio, session):
+            self._drags[name] = drag
+            self._dragged[name] = drag.value
 
-    def _evaluate(self, name: str, trigger: Trigger) -> list[Out]:
-        portfolio = self._portfolios[name]
+    def _index(self, name: str, before: Collection[date], now: Collection[date]) -> None:
+        """A portfolio has values at the closes of other sessions than before."""
+        for gone in set(before).difference(now):
+            self._valued[gone].discard(name)
+            if not self._valued[gone]:
+                del self._valued[gone]
+        for day in now:
+            self._valued.setdefault(day, set()).add(name)
+
+    def _screen(self, market: str) -> Screen:
+        if market not in self._screens:
+            self._screens[market] = Screen(self._rules)
+        return self._screens[market]
+
+    def _drag(self, name: str) -> float | None:
+        """What the hedge of a portfolio has cost; worked out once, since it takes long."""
+        if name not in self._dragged and name in self._drags:
+            self._dragged[name] = self._drags[name].value
+        return self._dragged.get(name)
+
+    def _evaluate(self, name: str, held: Held, trigger: Trigger) -> list[Out]:
+        portfolio, before = held
         state = self._markets[portfolio.market]
-        drag = self._drags[name].value if name in self._drags else None
+        drag = self._drag(name)
         memory, event = evaluate(
             self._rules,
             self._calibration_digest,
             state.view,
             portfolio,
-            self._memories[name],
+            before,
             trigger,
             self._tracks[name].estimate if name in self._tracks else None,
             drag,
-            state.openings(self._rules, opened(portfolio, self._memories[name])),
+            state.openings(self._rules, opened(portfolio, before)),
         )
         self._screens[portfolio.market].put(state, portfolio, memory, drag)
-        if memory != self._memories[name]:
-            self._memories[name] = memory
-            self._changed["portfolio"].add(name)
+        if memory != before:
+            self._portfolios[name] = Held(portfolio, memory)
         if event is None:
             return []
         self._counts[("alvh_rebalances_total", event.state)] += 1
@@ -234,20 +279,14 @@ class HedgeTask:
         documents: dict[str, Callable[[str], dict[str, Any]]] = {
             "regime": lambda name: self._markets[name].document(),
             "chain": self._saved_chain,
-            "portfolio": lambda name: {
-                "portfolio": self._portfolios[name].document(),
-                "memory": self._memories[name].document(),
-            },
-            "beta": lambda name: self._tracks[name].document(),
-            "drag": lambda name: self._drags[name].document(),
         }
         changed: dict[bytes, bytes | None] = {}
         for kind, names in self._changed.items():
             for name in sorted(names):
-                saved = canonical_json({"version": VERSION, **documents[kind](name)})
+                saved = canonical_json({"version": VERSIONS[kind][-1], **documents[kind](name)})
                 changed[f"{kind}/{name}".encode()] = saved
             names.clear()
-        return changed
+        return changed | self._portfolios.changed() | self._tracks.changed() | self._drags.changed()
 
     def _saved_chain(self, market: str) -> dict[str, Any]:
         state = self._markets.get(market)
@@ -257,9 +296,12 @@ class HedgeTask:
     def restore(self, key: bytes, value: bytes) -> None:
         """Take back one key's state. Raises ValueError for a key or version that this code does not know."""
         kind, _, name = key.decode().partition("/")
-        state = json.loads(value)
-        if state.get("version") != VERSION:
-            raise ValueError(f"state {key!r} has version {state.get('version')!r}; this code knows {VERSION}")
+        state = json.loads(value.decode())
+        if kind not in VERSIONS:
+            raise ValueError(f"unknown state key {key!r}")
+        if (version := state.get("version")) not in VERSIONS[kind]:
+            known = " and ".join(map(str, VERSIONS[kind]))
+            raise ValueError(f"state {key!r} has version {version!r}; this code knows {known}")
         if kind == "regime":
             self._markets[name] = MarketState.restore(state, self._early.pop(name, None))
         elif kind == "chain":
@@ -272,14 +314,16 @@ class HedgeTask:
             else:
                 market.take_chain(chain)
         elif kind == "portfolio":
-            self._keep(_read(Portfolio, state["portfolio"]))
-            self._memories[name] = Memory.model_validate_json(canonical_json(state["memory"]))
+            _check_parts(state, "portfolio", "memory")
+            self._screen(market_of(state)).add(name)
+            self._portfolios.restore(name, value)
         elif kind == "beta":
-            self._tracks[name] = Track.restore(state)
-        elif kind == "drag":
-            self._drags[name] = DragTrack.restore(state)
+            _check_parts(state, "values", "beta")
+            self._index(name, (), [date.fromisoformat(day) for day in state["values"]])
+            self._tracks.restore(name, value)
         else:
-            raise ValueError(f"unknown state key {key!r}")
+            _check_parts(state, "drag")
+            self._drags.restore(name, value)
 
     def counts(self) -> Mapping[tuple[str, ...], float]:
         """Rebalances, blocked adds and what was ignored since the last call."""
@@ -351,6 +395,13 @@ def _settled(kind: type[M], message: M) -> M:
 
 def _read(kind: type[M], document: Any) -> M:
     return kind.model_validate_json(canonical_json(document))
+
+
+def _check_parts(state: Mapping[str, Any], *parts: str) -> None:
+    """ValueError where a part of a state that is looked at only later on is none."""
+    for part in parts:
+        if not isinstance(state.get(part), dict):
+            raise ValueError(f"it has no {part}")
 
 
 def _single(ts: int, body: Message) -> Decoded:

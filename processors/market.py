@@ -15,7 +15,7 @@ from processors.signals.panel import Panel
 from processors.singles import Singles, gather
 from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
-from processors.stream.processor import Decoded, Input, Run, Segment
+from processors.stream.processor import Alive, Decoded, Input, Run, Segment, unseen
 from processors.stream.runner import dead_letter_out
 from topics.calibration import Calibration
 from topics.catalog import (
@@ -130,7 +130,7 @@ class MarketTask:
         self._engines: dict[str, Engine] = {}
         self._changed: set[str] = set()
 
-    def process(self, segments: Sequence[Segment]) -> list[Out]:
+    def process(self, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
         """Apply the segments in order; outputs come in the order of the rows that caused them."""
         run = _Run(self)
         for segment in segments:

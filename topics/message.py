@@ -55,6 +55,8 @@ def _day(value: object) -> date:
 
 def _number(value: object) -> float:
     """A finite float from a JSON number or a decimal string; booleans and everything else are refused."""
+    if type(value) is float and math.isfinite(value):  # nearly all of them
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError(f"expected a number or a decimal string, was given {value!r}")
     if isinstance(value, str) and (not value.strip() or "_" in value or not value.isascii()):
@@ -76,7 +78,9 @@ def _version(value: object) -> object:
 
 def decimal_text(value: float) -> str:
     """The shortest plain decimal that reads back as ``value``: ``18.325``, ``1000000``, never an exponent."""
-    text = format(Decimal(repr(float(value))), "f")
+    text = repr(float(value))
+    if "e" in text or not text[-1].isdigit():
+        text = format(Decimal(text), "f")
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "") else text
 
@@ -91,7 +95,7 @@ def tidy(value: float) -> float:
 
     Beyond that, digits depend on the machine's mathematical library and mean nothing.
     """
-    return float(f"{value:.12g}") + 0.0
+    return float(f"{value:.12g}") + 0.0 if value else 0.0
 
 
 #: No amount of US dollars is larger: ten times what the world's shares are worth.

@@ -9,6 +9,7 @@ taken there: the published decimals add up exactly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
@@ -112,7 +113,8 @@ def _check(name: str, weights: Weights, layers: Sequence[Layer]) -> None:
     if set(weights) != set(layers):
         raise ValueError(f"vector {name} has the layers {', '.join(weights)}, the first one {', '.join(layers)}")
     for layer in layers:
-        finite(weights[layer], f"weight of {layer} in {name}")
+        if not math.isfinite(weights[layer]):
+            finite(weights[layer], f"weight of {layer} in {name}")
 
 
 def _moves(
@@ -123,13 +125,14 @@ def _moves(
     with localcontext() as context:
         context.prec = _PRECISION
         grid = Decimal(1).scaleb(-digits)
-        on_grid = {
-            name: {layer: Decimal(repr(float(vectors[name][layer]))).quantize(grid) for layer in layers}
-            for name in steps
-        }
         for before, after in pairwise(steps):
             for layer in layers:
-                change = on_grid[after][layer] - on_grid[before][layer]
+                start, end = vectors[before][layer], vectors[after][layer]
+                change = Decimal(0) if start == end else _on_grid(end, grid) - _on_grid(start, grid)
                 if change:
                     found.append((after, layer, change))
     return found
+
+
+def _on_grid(weight: float, grid: Decimal) -> Decimal:
+    return Decimal(repr(float(weight))).quantize(grid)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from processors.hedge.chain import Chain
 from processors.hedge.futures import MULTIPLIER, price
 from processors.hedge.structure import MULTIPLIER as OPTION_MULTIPLIER
 from processors.hedge.structure import Leg, Right, Valuation, payoff, value
@@ -148,6 +149,16 @@ class _Call:
     price: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """Options that are held as one: their worth, and the least and the most they can settle at, vol points."""
+
+    valued: Valuation
+    forward: float
+    worst: float
+    best: float
+
+
 class _Reader:
     def __init__(self, rules: HedgeRules, openings: Openings, session_date: date, view: ExitView) -> None:
         self._rules, self._openings, self._today, self._view = rules, openings, session_date, view
@@ -243,23 +254,23 @@ class _Reader:
 
     def _options(self, layer: Sleeve, expiry: date, calls: list[_Call], units: int) -> Lot | None:
         ratios = tuple((call.symbol, 1 if call.quantity > 0 else -1) for call in calls)
-        valued = self._value(dict(ratios))
-        chain = self._openings.chain
-        quotes = None if chain is None else chain.on(expiry)
-        if valued is None or quotes is None or isinstance(quotes, Unavailable):
+        known = self._openings.valued.of(self._openings.chain)
+        if ratios not in known:
+            known[ratios] = _unit_of(self._openings.chain, expiry, calls, ratios)
+        unit: _Unit | None = known[ratios]
+        if unit is None:
+            self._unpriced.update(symbol for symbol, _ in ratios)
             self._valued = False
             return None
-        forward = quotes.forward
-        legs = [_leg(call) for call in calls]
-        kinks = np.array([0.0, *sorted(call.strike for call in calls)])
-        payoffs = payoff(legs, kinks)
+        valued = unit.valued
         slope = sum(ratio for _, ratio in ratios)
-        known = all(call.price is not None for call in calls)
-        paid = sum(leg.ratio * leg.price for leg in legs) if known else None
+        paid: float | None = 0
+        for call, (_, ratio) in zip(calls, ratios, strict=True):
+            paid = None if paid is None or call.price is None else paid + ratio * call.price
         kind = _kind(calls)
         if kind == "call_credit_spread":
             # Without a known credit the whole width is at risk.
-            at_risk = OPTION_MULTIPLIER * max(0.0, -float(payoffs.min()) + min(paid or 0.0, 0.0))
+            at_risk = OPTION_MULTIPLIER * max(0.0, -unit.worst + min(paid or 0.0, 0.0))
         else:
             at_risk = OPTION_MULTIPLIER * max(valued.mid, 0.0)
         days = (expiry - self._today).days
@@ -270,22 +281,14 @@ class _Reader:
             units=units,
             unit=self._unit(layer, days, valued, at_risk),
             dte=days,
-            close=self._close(layer, kind, days, valued, slope, float(payoffs.max()), paid),
+            close=self._close(layer, kind, days, valued, slope, unit.best, paid),
             roll=layer != "TT" and days < self._tenor(layer, kind, days),
             prices={leg.symbol: leg.mid for leg in valued.legs},
             value=valued,
-            forward=forward,
+            forward=unit.forward,
             at_risk=at_risk,
             break_even=_break_even(kind, calls, paid),
         )
-
-    def _value(self, ratios: dict[str, int]) -> Valuation | None:
-        chain = self._openings.chain
-        found = Unavailable("no chain") if chain is None else value(ratios, chain)
-        if isinstance(found, Unavailable):
-            self._unpriced.update(ratios)
-            return None
-        return found
 
     def _unit(self, layer: Sleeve, days: int, valued: Valuation, at_risk: float) -> float:
         if layer == "TT":
@@ -365,10 +368,21 @@ def _kind(calls: list[_Call]) -> Kind:
     return "call_spread" if calls[0].quantity > 0 else "call_credit_spread"
 
 
-def _leg(call: _Call) -> Leg:
-    paid = 0.0 if call.price is None else call.price
+def _unit_of(
+    chain: Chain | None, expiry: date, calls: list[_Call], ratios: tuple[tuple[str, int], ...]
+) -> _Unit | None:
+    """A unit of calls at a chain's quotes; None when it cannot be valued."""
+    valued = Unavailable("no chain") if chain is None else value(dict(ratios), chain)
+    quotes = None if chain is None else chain.on(expiry)
+    if isinstance(valued, Unavailable) or quotes is None or isinstance(quotes, Unavailable):
+        return None
     right: Right = "C"
-    return Leg(call.symbol, right, call.strike, 1 if call.quantity > 0 else -1, paid, paid, paid, 0.0)
+    legs = [
+        Leg(call.symbol, right, call.strike, ratio, 0.0, 0.0, 0.0, 0.0)
+        for call, (_, ratio) in zip(calls, ratios, strict=True)
+    ]
+    payoffs = payoff(legs, np.array([0.0, *sorted(call.strike for call in calls)]))
+    return _Unit(valued, quotes.forward, float(payoffs.min()), float(payoffs.max()))
 
 
 def _break_even(kind: Kind, calls: list[_Call], paid: float | None) -> float | None:

@@ -232,7 +232,7 @@ def _event(
         approvals_required=approvals,
         status="study" if portfolio.fills == "modelled" else status,
     )
-    document = event.document()
+    document = event.model_dump(mode="json", include={"targets", "trades"}, exclude_none=True)
     identity = {
         "of": "rebalance",
         "inputs": inputs_digest,

@@ -83,7 +83,9 @@ def measure(
         limits |= {"carry": carry, "carry_max": carry_max}
     lots = [lot for each in book.layers.values() for lot in each]
     lines = book_lines(openings, lots, engine_share)
-    outcomes = () if lines is None or not len(lines) or vix is None else stress(rules.stress, lines, vix)
+    outcomes: tuple[Outcome, ...] = ()
+    if lines is not None and len(lines) and vix is not None:
+        outcomes = stress(rules.stress, lines, vix, openings.shocks)
     if outcomes:
         engine = max(0.0, *(-outcome.engine / h for outcome in outcomes))
         limits |= {"stress_engine": engine, "stress_engine_max": rules.stress.engine_max}

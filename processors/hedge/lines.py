@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal, Self, TypeAlias
 
 import numpy as np
@@ -52,10 +52,12 @@ class Line:
     engine: float = 0.0
 
     def __post_init__(self) -> None:
-        finite(self.quantity, "quantity")
-        finite(self.rate, "rate")
-        for name in ("multiplier", "forward", "dte"):
-            positive(getattr(self, name), name)
+        sound = math.isfinite(self.quantity + self.rate) and min(self.multiplier, self.forward, self.dte) > 0.0
+        if not (sound and math.isfinite(self.multiplier + self.forward + self.dte)):
+            finite(self.quantity, "quantity")
+            finite(self.rate, "rate")
+            for name in ("multiplier", "forward", "dte"):
+                positive(getattr(self, name), name)
         if self.right not in (FUTURE, 1, -1):
             raise ValueError(f"right must be 0 (future), +1 (call) or -1 (put), got {self.right!r}")
         if (self.right == FUTURE) != (self.strike is None) or (self.right == FUTURE) != (self.vol is None):
@@ -87,21 +89,37 @@ class Lines:
     def of(cls, lines: Iterable[Line]) -> Self:
         """The columns of these lines."""
         rows = tuple(lines)
-        return cls(
-            layer=tuple(row.layer for row in rows),
-            quantity=column(row.quantity for row in rows),
-            multiplier=column(row.multiplier for row in rows),
-            forward=column(row.forward for row in rows),
-            dte=column(row.dte for row in rows),
-            right=column(row.right for row in rows),
-            strike=column(row.forward if row.strike is None else row.strike for row in rows),
-            vol=column(0.0 if row.vol is None else row.vol for row in rows),
-            rate=column(row.rate for row in rows),
-            engine=column(row.engine for row in rows),
+        table = np.array(
+            [
+                (
+                    row.quantity,
+                    row.multiplier,
+                    row.forward,
+                    row.dte,
+                    row.right,
+                    row.forward if row.strike is None else row.strike,
+                    0.0 if row.vol is None else row.vol,
+                    row.rate,
+                    row.engine,
+                )
+                for row in rows
+            ],
+            dtype=np.float64,
         )
+        return cls(tuple(row.layer for row in rows), *np.ascontiguousarray(table.reshape(len(rows), 9).T))
 
     def __len__(self) -> int:
         return len(self.layer)
+
+    def contracts(self) -> list[tuple[float, ...]]:
+        """What one contract of each line is: all of its figures but layer and quantities."""
+        columns = (self.multiplier, self.forward, self.dte, self.right, self.strike, self.vol, self.rate)
+        return list(zip(*(each.tolist() for each in columns), strict=True))
+
+    def take(self, which: Sequence[int]) -> Self:
+        """Some of the lines, in the order of their places."""
+        of = {each.name: getattr(self, each.name)[which] for each in fields(self) if each.name != "layer"}
+        return replace(self, layer=tuple(self.layer[i] for i in which), **of)
 
     @property
     def option(self) -> NDArray[np.bool_]:

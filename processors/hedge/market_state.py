@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+from processors.hedge.blocks import market_blocks
 from processors.hedge.futures import vx_curve
 from processors.hedge.kappa import CurveAndIndex, Kappa
 from processors.hedge.openings import Modelled, Openings, open_market
@@ -41,6 +42,7 @@ class MarketState:
     closes: list[MarketClose] = field(default_factory=list)
     vix: dict[date, float] = field(default_factory=dict)
     _openings: dict[Modelled, Openings] = field(default_factory=dict)
+    _blocks: dict[Modelled, tuple[str, ...]] = field(default_factory=dict)
     _view: MarketView | None = None
 
     @classmethod
@@ -52,8 +54,7 @@ class MarketState:
     def take(self, regime: Regime) -> tuple[MarketClose, MarketClose] | None:
         """Take up a regime; at a close, the two closes before it whose session betas may count now."""
         self.regime = regime
-        self._openings.clear()
-        self._view = None
+        self._forget()
         if regime.kind != "close":
             return None
         self.signals = regime.features
@@ -78,7 +79,12 @@ class MarketState:
     def take_chain(self, chain: OptionChain) -> None:
         """Take up an option chain, which replaces the one before."""
         self.chain = chain
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was worked out of the market is no longer so."""
         self._openings.clear()
+        self._blocks.clear()
         self._view = None
 
     @property
@@ -97,6 +103,13 @@ class MarketState:
         if modelled not in self._openings:
             self._openings[modelled] = open_market(rules, self.view, modelled)
         return self._openings[modelled]
+
+    def blocks(self, rules: HedgeRules, modelled: Modelled) -> tuple[str, ...]:
+        """Why adds of all of its portfolios are blocked at its newest update; worked out once."""
+        if modelled not in self._blocks:
+            regime, openings = self.regime, self.openings(rules, modelled)
+            self._blocks[modelled] = market_blocks(rules, regime, openings, regime.event_ts, urgent=False)
+        return self._blocks[modelled]
 
     def document(self) -> dict[str, Any]:
         """As JSON values, without the chain."""

@@ -16,6 +16,7 @@ from processors.hedge.l1 import Etn, closed
 from processors.hedge.l2 import build_l2
 from processors.hedge.l3 import build_l3, build_tail, split_l3, spot_notional, vxth_share
 from processors.hedge.lines import Line, Lines
+from processors.hedge.memo import Memo
 from processors.hedge.model_chain import modelled as modelled_chain
 from processors.hedge.stress import Outcome, stress, unit_losses
 from processors.hedge.structure import MULTIPLIER, Structure, Unbuildable
@@ -79,6 +80,8 @@ class Openings:
         cost: carry of a US dollar of each layer's weight, USD a year, above 0 when it costs; absent when not known.
         premium: premium paid for a US dollar of weight; absent where none is.
         outcomes: P&L of a US dollar of each layer's weight under each scenario; empty while VIX is missing.
+        aims, valued, shocks, moves: what portfolios have asked of this market so far: aims by stance, packages of
+            options, contracts under stress, and greeks.
     """
 
     futures: tuple[Contract, ...]
@@ -91,6 +94,10 @@ class Openings:
     cost: Mapping[Sleeve, float] = field(default_factory=dict)
     premium: Mapping[Sleeve, float] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
+    aims: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
+    valued: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
+    shocks: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
+    moves: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
 
     @property
     def future(self) -> Contract | None:

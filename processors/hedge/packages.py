@@ -151,8 +151,11 @@ def _option(openings: Openings, option: Instrument, buys: bool) -> _Quote:
     limit = None if side is None else buy_at(side, chain.session_date) if buys else sell_at(side, chain.session_date)
     if limit == 0.0:
         limit = None  # bid at less than a tick: nobody can sell there
-    usd = {name: tidy(OPTION_MULTIPLIER * float(getattr(mark, name))) for name in ("delta", "gamma", "vega", "theta")}
-    return _Quote(mark.mid, limit, OPTION_MULTIPLIER, Greeks(**usd))
+    known = openings.moves.of(chain)
+    if option.symbol not in known:
+        names = ("delta", "gamma", "vega", "theta")
+        known[option.symbol] = Greeks(**{name: tidy(OPTION_MULTIPLIER * float(getattr(mark, name))) for name in names})
+    return _Quote(mark.mid, limit, OPTION_MULTIPLIER, known[option.symbol])
 
 
 def _package(

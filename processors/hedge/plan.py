@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Final
 
 from processors.hedge.activation import beta_trigger
-from processors.hedge.aims import Stance, aims
+from processors.hedge.aims import Aims, Stance, aims
 from processors.hedge.band import Pace, Step, stands, target
 from processors.hedge.blocks import blocked, shut_layers
 from processors.hedge.book import Book, ExitView, read_book
@@ -55,7 +56,7 @@ _CLOSE: Final = 1e-6
 Quantities = Mapping[Sleeve, Mapping[str, int]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """What a portfolio's hedge should become.
 
@@ -89,7 +90,7 @@ class Plan:
     quick_ratio: QuickRatio | None
     engine_share: float
 
-    @property
+    @cached_property
     def moves(self) -> dict[Sleeve, dict[str, tuple[int, int]]]:
         """What is held before and after by symbol, for each layer in which anything changes."""
         if self.contracts is None:
@@ -175,7 +176,10 @@ class _Planner:
             theta=self._owned("TT") / self.h if self.h else 0.0,
             deployable=self.deployable,
         )
-        found = aims(rules, self.state, market.signals, openings, stance)
+        known = openings.aims.of(rules, market)
+        if stance not in known:
+            known[stance] = aims(rules, self.state, market.signals, openings, stance)
+        found: Aims = known[stance]
         self.vectors, self.levered = dict(found.vectors), found.levered
         # With the exit of what the second engine adds now: by what it added before, the next look would block instead.
         self.quick_ratio = portfolio_quick_ratio(regime, portfolio, tidy(self.levered) * (self.h or 0.0))
@@ -373,15 +377,16 @@ class _Planner:
                 *((f"cut to {cut:g}",) if cut < 1.0 else ()),
             )
         )
-        step = Step(session_date=self.session_date, key=key, goes=goes, outside=hard, h=tidy(h), held=have, advised={})
+        begun = partial(
+            Step, session_date=self.session_date, key=key, goes=goes, outside=hard, h=tidy(h), held=have
+        )
         last = self.remembered.get(sleeve)
-        if standing and last is not None and stands(last, step, self.rules.h_tolerance):
+        if standing and last is not None and stands(last, begun(advised={}), self.rules.h_tolerance):
             return last
         budget = max(weights[sleeve], 0.0) * h
         opens = self._opens(sleeve) and cut > 0.0
         sized = size(lots, self._slots(sleeve, budget), budget, opens, max(aim, 0.0) * h, rolls_only=frozen)
-        advised = {symbol: n for symbol, n in sized.quantities().items() if n or symbol in have}
-        return step.model_copy(update={"advised": advised})
+        return begun(advised={symbol: n for symbol, n in sized.quantities().items() if n or symbol in have})
 
     def _positions(self, contracts: Quantities) -> list[Position]:
         """The book after the trade, at what was paid for what is kept and what is asked for what is added."""
@@ -429,7 +434,7 @@ class _Planner:
         lines = book_lines(self.openings, [lot for lots in book.layers.values() for lot in lots], self.engine_share)
         if lines is None or not len(lines) or self.exits.vix is None:
             return None
-        return stress(self.rules.stress, lines, self.exits.vix)
+        return stress(self.rules.stress, lines, self.exits.vix, self.openings.shocks)
 
     @property
     def engine_share(self) -> float:

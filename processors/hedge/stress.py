@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from processors.hedge.lines import FloatArray, Lines, column
+from processors.hedge.memo import Memo
 from processors.signals.statistic import positive
 from topics.hedge_rules import Sleeve, StressRules
 
@@ -69,12 +70,32 @@ class Outcome:
         return None if worst is None else -self.layers[worst] / self.losses
 
 
-def stress(rules: StressRules, lines: Lines, vix: float) -> tuple[Outcome, ...]:
+def stress(rules: StressRules, lines: Lines, vix: float, shocks: Memo | None = None) -> tuple[Outcome, ...]:
     """The hedge under every scenario, in their order; all lines under all scenarios are valued in one sweep.
 
-    `vix` is spot VIX, vol points, for the scenarios that move it by a share of itself.
+    `vix` is spot VIX, vol points, for the scenarios that move it by a share of itself. `shocks`: what single contracts
+    have made before, so that those of many portfolios are valued once.
     """
     vix = positive(vix, "vix")
+    change = _changes(rules, lines, vix) if shocks is None or not len(lines) else _known(rules, lines, vix, shocks)
+    made: list[list[float]] = (change * lines.engine).tolist()
+    return tuple(
+        Outcome(s.name, lines.by_layer(row), math.fsum(engine))
+        for s, row, engine in zip(rules.scenarios, change * lines.quantity, made, strict=True)
+    )
+
+
+def _known(rules: StressRules, lines: Lines, vix: float, shocks: Memo) -> FloatArray:
+    """What one contract of each line makes under each scenario, from what is known and what is added to it."""
+    known, contracts = shocks.of(rules, vix), lines.contracts()
+    new = {contract: i for i, contract in enumerate(contracts) if contract not in known}
+    if new:
+        known.update(zip(new, _changes(rules, lines.take(list(new.values())), vix).T, strict=True))
+    return np.stack([known[contract] for contract in contracts], axis=1)
+
+
+def _changes(rules: StressRules, lines: Lines, vix: float) -> FloatArray:
+    """What one contract of each line makes under each scenario, USD, shape (scenarios, lines)."""
     scenarios = rules.scenarios
     moves = column(s.points + s.relative * vix for s in scenarios)[:, None]
     vols = column(s.vol for s in scenarios)[:, None]
@@ -84,11 +105,7 @@ def stress(rules: StressRules, lines: Lines, vix: float) -> tuple[Outcome, ...]:
     forward = np.maximum(lines.forward + moves * share, np.minimum(lines.forward, rules.least_forward))
     vol = np.maximum(lines.vol + vols * share, np.minimum(lines.vol, rules.least_vol))
     before = lines.points(lines.forward, lines.vol, lines.dte)
-    change = (lines.points(forward, vol, lines.dte) - before) * lines.multiplier
-    return tuple(
-        Outcome(s.name, lines.by_layer(row * lines.quantity), math.fsum((row * lines.engine).tolist()))
-        for s, row in zip(scenarios, change, strict=True)
-    )
+    return np.asarray((lines.points(forward, vol, lines.dte) - before) * lines.multiplier)
 
 
 @dataclass(frozen=True, slots=True)

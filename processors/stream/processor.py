@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
+
+#: Shows that the loop lives; nothing else follows from it.
+Alive: TypeAlias = Callable[[], None]
+
+
+def unseen() -> None:
+    """Nobody looks whether the loop lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,11 @@ class Segment:
 class Task(Protocol):
     """One partition of a processor: state and the pure step over it."""
 
-    def process(self, segments: Sequence[Segment]) -> list[Out]:
-        """Apply the segments in order and return what they cause, in order. No clock, no I/O."""
+    def process(self, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
+        """Apply the segments in order and return what they cause, in order. No clock, no I/O.
+
+        ``alive`` is to be called now and then in what may take long.
+        """
 
     def snapshot(self) -> Mapping[bytes, bytes | None]:
         """State of every key that changed since the last call, as versioned bytes; None removes the key."""

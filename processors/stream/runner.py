@@ -37,6 +37,8 @@ PAUSE_AT, RESUME_AT = 40_000, 10_000
 PAUSE_ROWS, RESUME_ROWS = 500_000, 100_000
 #: Seconds between two updates of what the metrics page says of each input.
 _SHOW_INTERVAL = 1.0
+#: Records of a changelog that are counted together.
+_COUNTED = 500
 _ANEW = "reset the group and its changelog to compute the state anew"
 #: Seconds after which the position of an input is moved over what is no record.
 _PASS_INTERVAL = 30.0
@@ -74,7 +76,7 @@ class Runner:
         commit_interval: seconds after which work without urgent outputs is committed.
         clock: monotonic seconds; only pace and waiting depend on it, never an output.
         enter: told of each :class:`Lifecycle` state that is entered.
-        tick: called once a cycle, to show that the loop lives.
+        tick: called once a cycle, and in what takes long, to show that the loop lives.
         stall_seconds: a partition that has something to read and stands for so long, without a reason, is stalled.
         give_up_seconds: seconds more after which :class:`processors.errors.PartitionStalled` ends the loop.
         quiet: told once a second which partitions have something to read and are not read on: the stalled ones, and
@@ -222,19 +224,25 @@ class Runner:
 
     def _restore(self, partition: int) -> _Part:
         state: dict[bytes, bytes] = {}
+        count = 0
         for record in self.log.read(TopicPartition(self._changelog, partition)):
-            self._tick()
-            self.metrics.inc("alvh_restore_records_total")
+            count += 1
+            if count == _COUNTED:
+                self._tick()
+                self.metrics.inc("alvh_restore_records_total", count)
+                count = 0
             if record.key is None:
                 continue
             if record.value is None:
                 state.pop(record.key, None)
             else:
                 state[record.key] = record.value
+        self.metrics.inc("alvh_restore_records_total", count)
         positions, times = self._positions(partition, state.get(POSITIONS_KEY))
         task = self.processor.task(partition)
         for key, value in state.items():
             if key != POSITIONS_KEY:
+                self._tick()
                 try:
                     task.restore(key, value)
                 except Exception as error:  # whatever is wrong with the bytes, it is their fault
@@ -344,14 +352,14 @@ class Runner:
         for segment in segments:
             if isinstance(segment.body, Refused):
                 if run:
-                    outs += part.task.process(run)
+                    outs += part.task.process(run, self._tick)
                     run = []
                 original = segment.record.value or b""
                 outs.append(dead_letter_out(segment.record, 0, segment.body, int(segment.keys[0]), original))
             else:
                 run.append(segment)
         if run:
-            outs += part.task.process(run)
+            outs += part.task.process(run, self._tick)
         self.metrics.observe("alvh_process_seconds", self._clock() - started)
         self._outs += outs
         self._urgent = self._urgent or any(out.urgent for out in outs)
@@ -414,9 +422,11 @@ class Runner:
         }
         try:
             for out in self._outs:
+                self._tick()
                 self.log.send(out)
             for partition, changed in snapshots.items():
                 for key, value in changed.items():
+                    self._tick()
                     self.log.send(Out(self._changelog, key, value, partition=partition))
             self.log.commit(positions)
         except Rebalanced:

@@ -22,7 +22,7 @@ from processors.errors import AlvhError
 from processors.stream.log import Out, Record, Records, TopicPartition
 from processors.stream.memory import MemoryCluster
 from processors.stream.metrics import Metrics
-from processors.stream.processor import Decoded, Processor, Run, Segment
+from processors.stream.processor import Alive, Decoded, Processor, Run, Segment, unseen
 from processors.stream.runner import POSITIONS_KEY, Runner
 from topics.catalog import ALL_TOPICS, CHANGELOGS, DEAD_LETTERS, PROCESSORS, changelog
 from topics.dead_letter import Refused
@@ -105,7 +105,7 @@ class _SpiedTask:
         self._spied, self._task = spied, task
         self.restore, self.gauges = task.restore, task.gauges
 
-    def process(self, segments: Sequence[Segment]) -> list[Out]:
+    def process(self, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
         for segment in segments:
             if len(segment.records) == 1:
                 self._spied.worked[segment.record.topic, segment.record.offset].append((segment.start, segment.stop))

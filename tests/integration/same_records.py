@@ -8,7 +8,7 @@ import numpy as np
 
 from processors.stream.log import Out, Record, Records
 from processors.stream.metrics import Metric
-from processors.stream.processor import Decoded, Input, Run, Segment
+from processors.stream.processor import Alive, Decoded, Input, Run, Segment, unseen
 
 
 class Copy:
@@ -33,7 +33,7 @@ class CopyTask:
     def __init__(self, target: str, partition: int) -> None:
         self.target, self.partition, self.count = target, partition, 0
 
-    def process(self, segments: Sequence[Segment]) -> list[Out]:
+    def process(self, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
         self.count += len(segments)
         return [Out(self.target, one.record.key, one.body, partition=self.partition) for one in segments]
 

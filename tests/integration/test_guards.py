@@ -26,7 +26,7 @@ from processors.stream import kafka_producer, kafka_reader
 from processors.stream.kafka import KafkaCluster, KafkaLog
 from processors.stream.log import Member, Out, Record, Records, TopicPartition
 from processors.stream.metrics import Metrics
-from processors.stream.processor import Decoded, Input, Run, Segment
+from processors.stream.processor import Alive, Decoded, Input, Run, Segment, unseen
 from processors.stream.runner import Runner
 from topics.catalog import DEAD_LETTERS, changelog
 
@@ -498,7 +498,7 @@ class _TotalTask:
     def __init__(self, out: str) -> None:
         self.out, self.sum = out, 0
 
-    def process(self, segments: Sequence[Segment]) -> list[Out]:
+    def process(self, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
         outs = []
         for segment in segments:
             self.sum += segment.body

@@ -16,7 +16,7 @@ from processors.stream.lifecycle import Lifecycle
 from processors.stream.log import Member, Out, Record, Records, TopicPartition
 from processors.stream.memory import MemoryCluster
 from processors.stream.metrics import Metric, Metrics
-from processors.stream.processor import Decoded, Input, Run, Segment
+from processors.stream.processor import Alive, Decoded, Input, Run, Segment, unseen
 from processors.stream.runner import POSITIONS_KEY, Runner
 from topics.catalog import DEAD_LETTERS
 from topics.dead_letter import Refused
@@ -47,7 +47,7 @@ class ToyTask:
         self.seen: list[str] = []
         self.counted = 0
 
-    def process(self, segments: Sequence[Segment]) -> list[Out]:
+    def process(self, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
         outs = []
         for segment in segments:
             for place in range(segment.start, segment.stop):
@@ -553,6 +553,25 @@ def test_running_ends_when_it_is_told_to_and_tells_its_states() -> None:
         Lifecycle.STOPPED,
     ]
     assert len(beats) >= 4
+
+
+def test_what_takes_long_shows_that_the_loop_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, beats, seen = Rig(), list[int](), list[int]()
+    process = ToyTask.process
+
+    def long(task: ToyTask, segments: Sequence[Segment], alive: Alive = unseen) -> list[Out]:
+        before = len(beats)
+        alive()
+        seen.append(len(beats) - before)
+        return process(task, segments, alive)
+
+    monkeypatch.setattr(ToyTask, "process", long)
+    rig.put(*(rows(i) for i in range(10)))
+    runner = rig.runner(commit_interval=0.0)
+    runner._tick = lambda: beats.append(1)
+    steps(runner, 2)
+    assert seen == [1]
+    assert len(beats) >= 2 + 1 + len(rig.sums()), "at each cycle, in the processing, and with each output"
 
 
 def test_what_was_done_is_counted_when_it_is_committed() -> None:
