@@ -62,7 +62,7 @@ def differences(trades: Trades, message: Mapping[str, Any]) -> list[str]:
             **{f"bar {k}": made[-1, k] for k in range(4)},
             "macd": macd[-1],
             "signal": signal[-1],
-            "rsi": talib.RSI(closes, 14)[-1],
+            "rsi": _rsi(closes),
         }
         given = {**reading, **{f"bar {k}": reading["bar"][k] for k in range(4)}}
         for name, value in wanted.items():
@@ -91,12 +91,18 @@ def ours_differ(trades: Trades, n: int) -> list[str]:
         for name, mine, other in zip(
             ("macd", "signal", "rsi"),
             [*ours, math.nan if rsi.value is None else rsi.value],
-            [*theirs, talib.RSI(closes, 14)[-1]],
+            [*theirs, _rsi(closes)],
             strict=True,
         ):
             if not _same(mine, float(other)):
                 found.append(f"{symbol}: our {name} is {mine} and TA-Lib's {other}")
     return found
+
+
+def _rsi(closes: NDArray[np.float64]) -> float:
+    """TA-Lib's, but 50 where nothing has moved yet, for which it gives 0."""
+    value = float(talib.RSI(closes, 14)[-1])
+    return 50.0 if not math.isnan(value) and (closes == closes[0]).all() else value
 
 
 def _same(one: float, other: float) -> bool:
@@ -107,7 +113,7 @@ def _same(one: float, other: float) -> bool:
 
 def _score(trades: Trades, n: int) -> float:
     spx, vix, vix3m = (np.ascontiguousarray(bars(trades, name, n)[:, 3]) for name in ("SPX", "VIX", "VIX3M"))
-    rsi = talib.RSI(spx, 14)[-1]
+    rsi = _rsi(spx)
     macd, signal, _ = talib.MACD(spx, 12, 26, 9)
     level = np.interp(vix[-1], (10, 40), (0, 50))
     inverted = np.interp(vix[-1] / vix3m[-1], (0.8, 1.2), (0, 30))

@@ -120,7 +120,7 @@ def run(
 def watch(
     process: subprocess.Popen[bytes], look: Callable[[], int], ends: list[int], seconds: float, records: bool
 ) -> list[Look]:
-    """Look until all is done, or ``seconds`` have passed since the first commit."""
+    """Look until all is done, or ``seconds`` have passed since the first commit and another has been seen."""
     seen: list[Look] = []
     begun = time.monotonic()
     while process.poll() is None:
@@ -130,9 +130,9 @@ def watch(
             reached = ends[min(place, len(ends) - 1)] if records else place
             if not seen or reached > seen[-1].place:
                 seen.append(Look(now, _cpu(process.pid), reached))
-        if seen and (seen[-1].place >= ends[-1] or now - seen[0].at > seconds):
+        if seen and (seen[-1].place >= ends[-1] or (now - seen[0].at > seconds and len(seen) > 1)):
             break
-        if not seen and now - begun > START:
+        if len(seen) < 2 and now - begun > START:
             break
         time.sleep(EVERY)
     return seen

@@ -74,14 +74,19 @@ def rsi(state: list[Any]) -> float | None:
     return 100 * state[GAIN] / total if total > 0 else 50.0
 
 
+def ready(state: list[Any]) -> bool:
+    """Whether MACD and its signal line have their seeds."""
+    return bool(state[BARS] >= _SLOW + _SIGNAL - 1)
+
+
 def reading(state: list[Any]) -> dict[str, Any]:
     """What is known of a symbol at its newest finished bar."""
-    ready = state[BARS] >= _SLOW + _SIGNAL - 1
+    there = ready(state)
     return {
         "bars": state[BARS],
         "bar": state[BAR_OPEN : BAR_CLOSE + 1],
-        "macd": state[MACD] if ready else None,
-        "signal": state[SIGNAL] if ready else None,
+        "macd": state[MACD] if there else None,
+        "signal": state[SIGNAL] if there else None,
         "rsi": rsi(state),
     }
 
@@ -91,7 +96,7 @@ def score(spx: list[Any], vix: list[Any], vix3m: list[Any]) -> float:
     level = _share(vix[BAR_CLOSE], 10.0, 40.0)
     inverted = _share(vix[BAR_CLOSE] / vix3m[BAR_CLOSE], 0.8, 1.2)
     weak = 1.0 - _share(rsi(spx) or 50.0, 30.0, 70.0)
-    falling = 1.0 if spx[MACD] < spx[SIGNAL] else 0.0
+    falling = 1.0 if ready(spx) and spx[MACD] < spx[SIGNAL] else 0.0
     return round(50 * level + 30 * inverted + 10 * weak + 10 * falling, 1)
 
 
