@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick chaos fuzz soak lint clean
+.PHONY: help setup demo test test-quick bench chaos fuzz soak lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ fuzz: $(STAMP) ## a million spoiled inputs; the figures go into docs/testing.md
 soak: $(STAMP) ## ten million ticks on a real Kafka, and recovery time: about an hour, writes docs/soak.md
 	$(BIN)/python tests/soak/run.py --write
 	$(BIN)/python tests/soak/recovery.py --write
+
+bench: $(STAMP) ## side by side with other stream processors on a real Kafka: about 25 minutes, writes docs/benchmarks.md
+	$(BIN)/python tests/bench/run.py --write
 
 chaos: $(STAMP) ## faults on three real brokers, an hour and less; the table goes into docs/chaos.md
 	$(BIN)/python tests/chaos/run.py --seeds 1-20 --retention 1-5 --table docs/chaos.md
