@@ -52,7 +52,7 @@ OURS: Final = Program(
     "exactly once, outputs, state and positions in one transaction",
     "`alvh run market` as it is: a commit each 0.1 s and at each urgent output, validation, dead letters, metrics",
 )
-OURS_BLOCKS: Final = replace(OURS, name="alvh, tick blocks", settings="the same ticks in Arrow blocks of 2,000")
+OURS_BLOCKS: Final = replace(OURS, name="alvh, tick blocks", settings="the same ticks in Arrow blocks of 8,000")
 PROGRAMS: Final = (
     OURS,
     OURS_BLOCKS,

@@ -22,6 +22,8 @@ from workload import BLOCK, Week, blocks, lines, sessions
 
 #: Seconds between two looks, for the first commit, and for a process to end when asked to.
 EVERY, START, END = 0.05, 120.0, 20.0
+#: So many times the ticks of the singles are there as blocks, or they would be read before one has looked twice.
+BLOCK_TIMES = 10
 
 
 @dataclass(slots=True)
@@ -164,13 +166,15 @@ def _load(singles: str, packed: str, week: Week, ticks: int, feeder: Path) -> di
     with tempfile.NamedTemporaryFile(prefix="alvh-bench-", suffix=".jsonl") as file:
         count = 0
         for columns in sessions(week, ticks):
-            for line in lines(columns):
+            alone = columns.take(0, min(len(columns), max(ticks - count, 0)))
+            for line in lines(alone):
                 file.write(line + b"\n")
-            count += len(columns)
-            for block, rows in blocks(columns, BLOCK):
-                made.append(block)
-                ends.append(ends[-1] + rows)
+            count += len(alone)
         file.flush()
         load_lines(singles, feeder, Path(file.name))
+    for columns in sessions(week, ticks * BLOCK_TIMES):
+        for block, rows in blocks(columns, BLOCK):
+            made.append(block)
+            ends.append(ends[-1] + rows)
     load_blocks(packed, made)
     return {singles: Ground(singles, list(range(count + 1))), packed: Ground(packed, ends)}

@@ -40,10 +40,10 @@ FIRST: Final = date(2019, 2, 11)
 LAST: Final = date(2019, 2, 15)
 MINUTES: Final = 390
 WARM_UP: Final = 130
-BLOCK: Final = 2000
-#: Ticks of a symbol in a minute: one more than a multiple of three, and 1,309 a minute in all, as many as trades of SPY
-#: alone were recorded in each minute between 09:30 and 10:30 on 8 October 2013 (77,964 in the hour).
-PER_MINUTE: Final = 187
+BLOCK: Final = 8000
+#: Ticks of a symbol in a minute: one more than a multiple of three, and 9,331 a minute in all, as many as one feed of
+#: E-mini futures and options was recorded to send in each of two minutes on 4 April 2024 (18,544 in both).
+PER_MINUTE: Final = 1333
 #: Symbols of one market; the last two are the first two VX futures that have ten days or more to go.
 NAMES: Final = ("SPX", "VIX", "SPY", "VIX3M", "VVIX", "VX1", "VX2")
 MARKET: Final = "US"

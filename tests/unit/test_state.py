@@ -265,7 +265,7 @@ def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert "portfolio/alpha" in {one["key"] for one in document["keys"]}
     assert document["positions"].keys() == {"hedge.regimes", "portfolio.snapshots"}
     assert main(["state", "inspect", "hedge", "--key", "portfolio/alpha"]) == 0
-    assert json.loads(capsys.readouterr().out)["portfolio"]["mv"] == "50000000.00"
+    assert json.loads(capsys.readouterr().out)["portfolio"]["mv"] == "5000000.00"
     assert main(["state", "inspect", "hedge", "--key", "portfolio/alfa"]) == EXIT_USAGE
     assert "such as: portfolio/alpha" in capsys.readouterr().err
 

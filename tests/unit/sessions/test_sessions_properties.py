@@ -261,7 +261,7 @@ def test_every_chain_is_followed_by_the_regime_of_its_instant(
             assert following.event_ts == message.event_ts
 
 
-@generated
+@settings(generated, max_examples=60)
 @given(start=st.integers(0, len(STARTS) - 1), warm=st.booleans(), steps=_STREAMS, cuts=_CUTS, pace=_PACES)
 def test_rows_give_the_same_emissions_and_the_same_state_however_they_are_cut(
     start: int, warm: bool, steps: list[tuple[str, int, int, int, int, int]], cuts: list[tuple[int, bool]], pace: Pace
