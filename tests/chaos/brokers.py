@@ -5,16 +5,20 @@ from __future__ import annotations
 import resource
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
+from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 from kafka_broker import KafkaBroker, KafkaNodes, free_ports, start_kafka
 
 from chaos.proxy import Link, Network
+
+T = TypeVar("T")
 
 NODES = 3
 _SETTINGS = {
@@ -24,6 +28,8 @@ _SETTINGS = {
     "replica.lag.time.max.ms": "3000",
     "log.message.timestamp.type": "LogAppendTime",
 }
+#: Seconds for which an answer of a cluster under fault is waited for.
+_PATIENCE = 30.0
 #: Bytes beyond which no file may grow while the disk is "full".
 _FULL = 4096
 
@@ -117,7 +123,24 @@ def fill_disk(broker: KafkaBroker) -> None:
     resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (_FULL, hard))
 
 
+def insisting(asking: Callable[[], T]) -> T:
+    """An answer of the cluster, asked for again while another fault has taken the broker away that was asked."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return asking()
+        except KafkaError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
 def configure(brokers: Brokers, topics: Iterable[str], settings: Mapping[str, str]) -> None:
     """Set these keys of the configuration of some topics."""
-    with brokers.admin() as admin:
-        admin.alter_configs([ConfigResource("topic", topic, dict(settings)) for topic in topics])
+    changes = [ConfigResource("topic", topic, dict(settings)) for topic in topics]
+
+    def ask() -> None:
+        with brokers.admin() as admin:
+            admin.alter_configs(changes)
+
+    insisting(ask)

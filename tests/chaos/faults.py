@@ -16,7 +16,7 @@ from typing import Final
 
 from kafka.errors import KafkaError
 
-from chaos.brokers import Brokers, configure, fill_disk, go_on, pause, up
+from chaos.brokers import Brokers, configure, fill_disk, go_on, insisting, pause, up
 from chaos.feeder import Feeder
 from chaos.records import Reader, offsets_of
 from chaos.workers import MOST, Worker, Workers
@@ -188,12 +188,16 @@ def poison(run: Run, choice: int) -> Iterator[str | None]:
 def compaction(run: Run, choice: int) -> Iterator[str | None]:
     """The changelogs are compacted while they are written, and an instance has to restore from what is left."""
     often = {"segment.ms": "500", "min.cleanable.dirty.ratio": "0.01", "max.compaction.lag.ms": "500"}
-    before = offsets_of(run.brokers.direct, _CHANGELOGS)
+
+    def there() -> set[tuple[str, int, int]]:
+        return insisting(lambda: offsets_of(run.brokers.direct, _CHANGELOGS))
+
+    before = there()
     configure(run.brokers, CHANGELOGS, often)
     deadline, gone = time.monotonic() + 40, 0
     while not gone and time.monotonic() < deadline:
         time.sleep(0.5)
-        gone = len(before - offsets_of(run.brokers.direct, _CHANGELOGS))
+        gone = len(before - there())
     yield f"{gone} of {len(before)} records so far" if gone else None
     configure(run.brokers, CHANGELOGS, {"segment.ms": "604800000", "min.cleanable.dirty.ratio": "0.5"})
     if worker := run.worker(choice):
