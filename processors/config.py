@@ -153,6 +153,9 @@ class Settings(BaseSettings):
     poll_timeout_seconds: Decimal = Field(
         default=0.1, ge=0.001, le=10, description="seconds that one poll waits for records"
     )
+    max_poll_records: Whole = Field(
+        default=20_000, ge=1, le=1_000_000, description="most records that one poll of a Kafka log brings"
+    )
     transaction_timeout_seconds: Decimal = Field(
         default=10.0, ge=1, le=900, description="seconds after which a broker aborts the transaction of a dead producer"
     )

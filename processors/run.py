@@ -77,6 +77,7 @@ def connect(settings: Settings) -> Cluster:
         deadline=settings.call_deadline_seconds,
         transaction_timeout=settings.transaction_timeout_seconds,
         session_timeout=settings.session_timeout_seconds,
+        max_records=settings.max_poll_records,
     )
 
 

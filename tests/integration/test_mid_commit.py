@@ -237,7 +237,7 @@ def _go_on(url: str, process: Process, regimes: int) -> None:
 @pytest.mark.parametrize(
     ("count", "stages"),
     [
-        (1, (("Produce", False), ("EndTxn", False), ("EndTxn", True), ("TxnOffsetCommit", True))),
+        (1, (("Produce", False), ("EndTxn", True), ("TxnOffsetCommit", True))),
         (3, (("AddOffsetsToTxn", False), ("EndTxn", True))),
     ],
 )
