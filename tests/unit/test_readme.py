@@ -104,7 +104,7 @@ def test_alvh_commands_exist_with_their_options(capsys: pytest.CaptureFixture[st
 
 def test_make_targets_exist() -> None:
     targets = {line.split()[1] for line in commands(README) if line.startswith("make ")}
-    assert targets == {"setup", "demo", "test", "test-quick", "chaos", "fuzz", "soak", "lint"}
+    assert targets == {"setup", "demo", "test", "test-quick", "bench", "chaos", "fuzz", "soak", "lint"}
     for target in targets:
         done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
