@@ -29,9 +29,11 @@ def running_max(groups: Ints, values: Ints, carried: Ints) -> Ints:
     """
     order = np.argsort(groups, kind="stable")
     sorted_groups, sorted_values = groups[order], values[order]
-    starts = [0, *(np.flatnonzero(sorted_groups[1:] != sorted_groups[:-1]) + 1).tolist()] if len(values) else []
     before = np.empty(len(values), dtype=np.int64)
-    for start, stop in zip(starts, [*starts[1:], len(values)], strict=True):
+    if not len(values):
+        return before
+    cuts = (np.flatnonzero(sorted_groups[1:] != sorted_groups[:-1]) + 1).tolist()
+    for start, stop in zip([0, *cuts], [*cuts, len(values)], strict=True):
         known = carried[sorted_groups[start]]
         before[order[start]] = known
         before[order[start + 1 : stop]] = np.maximum(np.maximum.accumulate(sorted_values[start : stop - 1]), known)
