@@ -25,6 +25,7 @@ sys.path.insert(2, str(Path(__file__).resolve().parents[1] / "integration"))
 import page
 from arithmetic import paired, slope
 from datasets import data_directory
+from kafka_broker import end_when_told
 from latency import latency
 from memory import memory
 from programs import OURS, OURS_BLOCKS, PROGRAMS, cores, pin
@@ -37,6 +38,7 @@ VENVS = Path.home() / ".cache" / "alvh-bench"
 def main() -> None:
     """Run the measures that are asked for."""
     given = _arguments()
+    end_when_told()
     if len(cores()) > 1:
         pin(os.getpid(), 1)  # the brokers inherit it
     for name in given.only or MEASURES:

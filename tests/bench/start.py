@@ -25,7 +25,7 @@ sys.path.insert(2, str(Path(__file__).resolve().parents[1] / "integration"))
 
 from alvh_process import Process, total
 from hedge import HEDGER, Clock, many, settled
-from kafka_broker import start_kafka
+from kafka_broker import end_when_told, start_kafka
 
 from processors.stream.log import Cluster, Out, TopicPartition
 from processors.stream.open import open_cluster
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=10, help="times that the long history wrote each (default 10)")
     parser.add_argument("--rounds", type=int, default=5, help="starts of which the median is taken (default 5)")
     given = parser.parse_args()
+    end_when_told()
     state = many(settled(Clock(), betas=True), given.portfolios)
     rows = [measured(*case, given.rounds) for case in (({}, 1), (state, 1), (state, given.times))]
     lines = [
