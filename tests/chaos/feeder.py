@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+from kafka.errors import KafkaError
+
 from chaos.checker import Outcome, Send
 from chaos.records import INPUTS, content_of, lane_of, read_committed
 from chaos.workload import PARTITIONS, Batch, Story
@@ -104,7 +106,7 @@ class Feeder(threading.Thread):
             else:
                 self._producer.commit({}, None)
             self.outcomes[number] = "aborted" if batch.abort else "committed"
-        except AlvhError:
+        except (AlvhError, KafkaError):  # of the client's own: its flush, while a broker is away
             self._resolve(number, outs)
         return self.outcomes[number]
 
